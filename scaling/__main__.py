@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     from scaling.config.os_errors import MIDWAY_ERRORS, describe_os_error, discard_unwritable_output
     from scaling.config.text import printable
     from scaling.config.user_code import user_errors
-    from scaling.config.validation import ConfigError
+    from scaling.config.validation import ConfigError, one_line
     from scaling.data.tokens import CorpusError
     from scaling.store.files import StoreError
     from scaling.store.open import open_store
@@ -85,6 +85,12 @@ def main(argv: list[str] | None = None) -> int:
         discard_unwritable_output()
         print(f"scaling {args.command}: {describe_os_error(error)}", file=sys.stderr)
         return FAILED if error.errno in MIDWAY_ERRORS else BAD_INPUT
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):  # JAX's error for memory
+            raise
+        remedy = "use fewer or shorter inputs, a smaller batch or a smaller model"
+        print(f"scaling {args.command}: too little memory: {one_line(error)[:200]}: {remedy}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print(f"scaling {args.command}: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -93,7 +93,8 @@ def read_accuracy_curves(source: str | Path | StoreSnapshot, sweep: str) -> list
     curves = [curve for record in store.records() if (curve := _accuracy_curve(store, record)) is not None]
     if not curves:
         raise DataError(
-            f"{source}: no finished run with accuracies: train a sweep: python -m sweeps launch {sweep} --store {source}"
+            f"{source}: no finished run with accuracies: train a sweep: "
+            f"python -m sweeps launch {sweep} --store {source}"
         )
     return curves
 

@@ -106,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
     wants_tasks = args.tasks or args.tokens or benchmarks is None
     options = evaluation_options(args) if wants_tasks else None
     store = open_store(args.store)
+    store.check_writable()
     store.fetch_results()
     runs = select_runs(store, args.runs, args.sweep, args.all_runs)
     messages: list[str] = []

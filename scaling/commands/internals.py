@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from scaling.config.exit_status import DONE
+from scaling.config.os_errors import name_file
 
 
 def add_attention(parser: argparse.ArgumentParser) -> None:
@@ -202,8 +203,9 @@ def growing_file(out: Path, about: dict[str, Any]) -> Iterator[tuple[Path, Calla
             print(f"{done:,} of {count:,} positions", file=sys.stderr)
 
     try:
-        yield path, advance
-        os.replace(path, out)
+        with name_file(out):
+            yield path, advance
+            os.replace(path, out)
     finally:
         path.unlink(missing_ok=True)
 

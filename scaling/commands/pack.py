@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from scaling.commands import evaluate
 from scaling.config.exit_status import DONE, FAILED, STOPPED
+from scaling.config.os_errors import describe_error
 from scaling.config.run import RunConfig, run_id
-from scaling.config.validation import ConfigError, one_line
+from scaling.config.validation import ConfigError
 
 if TYPE_CHECKING:
     from scaling.commands.train_job import TrainJob
@@ -76,7 +77,7 @@ def train_group(job: TrainJob, group: Sequence[RunConfig]) -> tuple[int, list[Ru
     except ConfigError:
         raise
     except Exception as error:  # the next pack is trained; the records have the reason
-        line = one_line(error)
+        line = describe_error(error)
         line += ": try a smaller --pack" if "RESOURCE_EXHAUSTED" in line else ""
         for name in sorted(unfinished):
             emit({"event": "end", "run_id": name, "status": "failed", "error": line})

@@ -156,8 +156,8 @@ def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
         LeaseLostError: Another process has taken the run over.
     """
     from scaling.commands import evaluate, schedule_runs
+    from scaling.config.os_errors import describe_error
     from scaling.config.run import run_id
-    from scaling.config.validation import one_line
     from scaling.distributed import collectives
     from scaling.store import lease
     from scaling.training.events import end_event
@@ -174,7 +174,7 @@ def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
     except (lease.LeaseHeldError, lease.LeaseLostError):
         raise
     except Exception as error:  # the other runs are still trained; the record has the reason
-        line, name = one_line(error), run_id(config)
+        line, name = describe_error(error), run_id(config)
         if retry and error_status(error) == FAILED:
             emit({"event": "again", "run_id": name, "why": f"run {name[:12]}: {line} ({retry})"})
             return schedule_runs.CRASHED

@@ -6,6 +6,8 @@ import contextlib
 import errno
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from scaling.config.text import printable
 from scaling.config.validation import one_line
@@ -43,6 +45,26 @@ def describe_os_error(error: OSError) -> str:
     if path is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
         path = "standard output"  # files are named where they are written
     return printable(": ".join(filter(None, ("" if path is None else str(path), reason_of_os_error(error)))))
+
+
+def describe_error(error: Exception) -> str:
+    """Returns an error as one line; one of the operating system with its path and what to do."""
+    return describe_os_error(error) if isinstance(error, OSError) and error.errno else one_line(error)
+
+
+@contextlib.contextmanager
+def name_file(path: Path) -> Iterator[None]:
+    """Context whose errors of the operating system name a file: that of a full disk names none, or a temporary one.
+
+    Args:
+        path: The file that is written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or Path(os.fsdecode(error.filename)).parent == path.parent:
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def discard_unwritable_output() -> None:

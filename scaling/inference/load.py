@@ -17,6 +17,7 @@ from scaling.data import tokenizers
 from scaling.models.transformer import Transformer
 from scaling.program import checkpoint
 from scaling.program.step import compute_dtype
+from scaling.store.damaged import newest_row
 from scaling.store.files import StoreError
 from scaling.store.record import Record, Store
 
@@ -143,7 +144,7 @@ def _last_step(store: Store, record: Record) -> int:
     """Returns the last step of a run so far, 0 before its first one."""
     if record.status == "done":
         return record.config.steps
-    return int((store.last_row(record.run_id) or record.final).get("step", 0))
+    return int((newest_row(store, record.run_id) or record.final).get("step", 0))
 
 
 def run_tokenizer(record: Record, folder: Path) -> tokenizers.Tokenizer:

@@ -27,6 +27,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from scaling.config.os_errors import reason_of_os_error
 from scaling.config.run import RunConfig, prefix_id
 from scaling.config.validation import one_line
 from scaling.distributed import collectives
@@ -132,7 +133,8 @@ def _check_free_space(folder: Path, size: int) -> None:
     """Raises OSError if too little disk space is free, because Orbax's threads would report it inconsistently."""
     free = shutil.disk_usage(folder).free
     if free < FREE_SPACE_FACTOR * size:
-        raise OSError(errno.ENOSPC, f"No space left on device: {size:,} bytes are needed, {free:,} are free")
+        reason = f"No space left on device: {size:,} bytes are needed, {free:,} are free"
+        raise OSError(errno.ENOSPC, reason, str(folder.parent))
 
 
 def _finish_checkpoint(temporary: Path, final: Path, facts: dict[str, Any], curve: Curve) -> None:
@@ -290,7 +292,7 @@ def remove_abandoned_checkpoints(folder: Path) -> None:
 def _short_message(error: Exception) -> str:
     text = one_line(error)
     if isinstance(error, OSError):
-        return error.strerror or text
+        return reason_of_os_error(error)
     if "No space left on device" in text:  # TensorStore's message has thousands of characters
-        return "No space left on device"
+        return reason_of_os_error(OSError(errno.ENOSPC, "No space left on device"))
     return text if len(text) < MAX_MESSAGE_LENGTH else text[:MAX_MESSAGE_LENGTH] + " …"

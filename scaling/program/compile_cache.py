@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import math
 import os
 import platform
+import sys
+import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 
+from scaling.config.os_errors import describe_os_error, name_file
 from scaling.config.placement import Placement
 from scaling.store.files import user_cache_folder
 
 MIN_COMPILE_SECONDS = 0.3  # programs that compile faster are not cached
+PROGRAM_BYTES = 1 << 20  # of a compiled program, about
 
 
 def configure_cache(placement: Placement) -> None:
@@ -24,10 +30,34 @@ def configure_cache(placement: Placement) -> None:
     Args:
         placement: Its `compile_cache` turns the cache off.
     """
-    jax.config.update("jax_enable_compilation_cache", placement.compile_cache)
+    enabled = placement.compile_cache
+    if enabled:
+        folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_folder())
+        enabled = "://" in str(folder) or can_write(folder)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_enable_compilation_cache", enabled)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_COMPILE_SECONDS)
-    if placement.compile_cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+    # a program that cannot be stored or read is compiled; JAX warns of each one
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+
+
+@functools.cache
+def can_write(folder: Path) -> bool:
+    """Returns whether a program can be stored in a folder; if not, says so once on standard error.
+
+    Args:
+        folder: The folder of compiled programs; it is created if needed.
+    """
+    try:
+        with name_file(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(b"\0" * PROGRAM_BYTES)
+                file.flush()
+    except OSError as error:
+        print(f"compiled programs are not stored: {describe_os_error(error)}", file=sys.stderr)
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from scaling.store.curve_files import SECONDS
+from scaling.store.damaged import newest_row
 from scaling.store.record import Record, Store
 
 
@@ -21,7 +22,7 @@ def cost_so_far(store: Store, record: Record) -> dict[str, float]:
     about = record.about
     saved: dict[str, float] = {name: about[name] for name in ("steps_computed", "seconds") if name in about}
     is_running = record.status == "running" and {"started_from", "compile_seconds"} & set(about)
-    row = store.last_row(record.run_id) if is_running else None
+    row = newest_row(store, record.run_id) if is_running else None
     elapsed = process_seconds(store, record, row) if row else None
     if row is None or elapsed is None:
         return saved

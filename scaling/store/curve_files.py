@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from scaling.config.os_errors import name_file
 from scaling.config.validation import shown
 from scaling.store.files import DamagedFileError, UnreadableFileError, parse_json, read_bytes, write_atomic
 from scaling.store.verification import parquet
@@ -30,7 +31,7 @@ def append_lines(folder: Path, rows: list[dict[str, float]], seconds: float | No
     """
     path = folder / "curve.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with name_file(path), path.open("a") as file:
         file.write(_lines(rows, seconds))
     return path
 

@@ -33,6 +33,20 @@ def damaged_files(store: Store) -> list[dict[str, str]]:
     return [{"path": str(store.root / path), "problem": problem} for path, problem in sorted(store.damaged.items())]
 
 
+def newest_row(store: Store, run_id: str) -> dict[str, float] | None:
+    """Returns the newest row of a running run's curve, or None; an unreadable curve is added to `store.damaged`.
+
+    Args:
+        store: The store.
+        run_id: Id of the run.
+    """
+    try:
+        return store.last_row(run_id)
+    except DamagedFileError as error:
+        store.note_damaged(error)
+        return None
+
+
 def has_damaged_record(store: Store, run_id: str) -> bool:
     """Returns whether a command left out the record of a run because it is damaged.
 

@@ -7,14 +7,16 @@ import errno
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling.config.os_errors import remedy_of_os_error
-from scaling.config.validation import NEWER_VERSION
+from scaling.config.os_errors import name_file, remedy_of_os_error
+from scaling.config.validation import NEWER_VERSION, shown
 
+PLAIN_NAME = re.compile(r"\w[\w.:,=+@-]{0,254}")
 RESTORE = "restore it from a copy, or remove it"  # what to do about a damaged file unless there is a better way
 
 
@@ -75,8 +77,12 @@ def write_atomic(path: Path, data: bytes) -> None:
         path: The file; its folder is created if needed.
         data: Its content.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        error.filename = str(path)
+        raise
     try:
         with os.fdopen(fd, "wb") as file:
             file.write(data)
@@ -84,8 +90,10 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk names no file, and the temporary one is of no use to the reader
+            error.filename, error.filename2 = str(path), None
         raise
 
 
@@ -174,6 +182,37 @@ def read_bytes(path: Path | str, remedy: str = RESTORE) -> bytes:
         raise UnreadableFileError(path, error) from None
 
 
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns an object of JSON; ValueError for a key that occurs twice."""
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice")
+    return data
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+_STRICT_JSON = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+
+
+def plain_name(kind: str, name: str) -> str:
+    """Returns a name that is part of the path of a file, if it is a plain name.
+
+    Args:
+        kind: What it names, for the error message.
+        name: The name, such as a run id.
+
+    Raises:
+        StoreError: It has a slash or another special character, or starts with a dot.
+    """
+    if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
+        raise StoreError(f"{kind} {shown(name)}: not a name of a {kind}: must have only letters, digits and _-.:,=+@")
+    return name
+
+
 def parse_json(path: Path | str, data: bytes, remedy: str = RESTORE) -> Any:
     """Parses the content of a JSON file.
 
@@ -186,7 +225,7 @@ def parse_json(path: Path | str, data: bytes, remedy: str = RESTORE) -> Any:
         DamagedFileError: The content is not JSON, or is nested too deeply.
     """
     try:
-        return json.loads(data.decode("utf-8"))
+        return _STRICT_JSON.decode(data.decode("utf-8"))
     except RecursionError:
         raise DamagedFileError(path, "nested too deeply", remedy) from None
     except ValueError as error:  # also UnicodeDecodeError, and numbers of more digits than Python reads
@@ -233,7 +272,7 @@ class LocalFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(fd, "wb") as out:
+            with name_file(path), os.fdopen(fd, "wb") as out:
                 out.write(data)
             os.link(name, path)
         except FileExistsError:

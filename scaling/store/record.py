@@ -28,23 +28,22 @@ from typing import Any
 
 from scaling.config.os_errors import reason_of_os_error
 from scaling.config.run import RunConfig
-from scaling.config.validation import UnknownFieldError, one_line, to_dict
+from scaling.config.validation import to_dict
 from scaling.store import curve_files, lease
-from scaling.store.config_cache import run_config_from_dict
 from scaling.store.files import (
     DamagedFileError,
     LocalFiles,
-    NewerFileError,
     RemoteHooks,
     StoreError,
-    parse_json,
-    read_bytes,
+    plain_name,
     set_aside,
     write_json,
 )
 from scaling.store.lease import FileStorage
 from scaling.store.origin.anonymous import is_anonymous, public_record
 from scaling.store.sweep_files import read_placement, read_sweep
+from scaling.store.verification.checksum import add_checksum
+from scaling.store.verification.record_file import read_record, verified_config
 
 STATUSES = ("running", "stopped", "done", "diverged", "failed")
 
@@ -84,11 +83,6 @@ class Record:
         return self.config.token_share(step)
 
 
-RECORD_FIELDS = {field.name for field in dataclasses.fields(Record)}
-RECORD_REMEDY = (
-    "`python -m sweeps launch SWEEP --store ...` or `python -m scaling train` trains it again; or restore the file"
-    " from a copy"
-)
 CURVE_SECONDS = 30.0  # between uploads of the curve of a running run
 
 
@@ -111,8 +105,8 @@ class Store(RemoteHooks):
         self.printed_damaged: set[str] = set()  # of print_damaged
 
     def run_dir(self, run_id: str) -> Path:
-        """Folder of a run."""
-        return self.root / "runs" / run_id
+        """Folder of a run; StoreError for an id that is not a plain name, such as a path."""
+        return self.root / "runs" / plain_name("run", run_id)
 
     def items_dir(self, run_id: str) -> Path:
         """Folder of the items of a run's evaluations (scaling/store/items.py)."""
@@ -130,11 +124,11 @@ class Store(RemoteHooks):
 
     def lease(self, name: str) -> AbstractContextManager[lease.Lease]:
         """Context with the lease on a name; raises LeaseHeldError if another process on any machine has it."""
-        return lease.hold_lease(self.leases, name, anonymous=is_anonymous(self.root))
+        return lease.hold_lease(self.leases, plain_name("lease", name), anonymous=is_anonymous(self.root))
 
     def is_abandoned(self, name: str) -> bool:
         """Returns whether a lease was acquired once and is known to be free now (scaling/store/lease.py)."""
-        return lease.is_abandoned(self.leases, name)
+        return lease.is_abandoned(self.leases, plain_name("lease", name))
 
     @property
     def leases(self) -> FileStorage:
@@ -157,7 +151,7 @@ class Store(RemoteHooks):
         data = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
         data["config"] = to_dict(record.config)
         data = public_record(self.root, data)
-        write_json(self.run_dir(record.run_id) / "record.json", data)
+        write_json(self.run_dir(record.run_id) / "record.json", add_checksum(data))
         self.upload(self.run_dir(record.run_id) / "record.json")
 
     def read(self, run_id: str) -> Record | None:
@@ -165,13 +159,8 @@ class Store(RemoteHooks):
         data = self.raw_record(run_id)
         if data is None:
             return None
-        path = self.run_dir(run_id) / "record.json"
-        try:
-            return Record(**{**data, "config": run_config_from_dict(data["config"])})
-        except UnknownFieldError as error:
-            raise NewerFileError(path, error.fields) from None
-        except (KeyError, TypeError, ValueError) as error:
-            raise DamagedFileError(path, one_line(error), RECORD_REMEDY) from None
+        config = verified_config(self.run_dir(run_id) / "record.json", data)
+        return Record(**{name: value for name, value in data.items() if name != "checksum"} | {"config": config})
 
     def read_intact(self, run_id: str) -> Record | None:
         """Returns the record of a run, or None without a record or with a damaged one, which is added to `damaged`."""
@@ -191,16 +180,11 @@ class Store(RemoteHooks):
 
     def raw_record(self, run_id: str) -> dict[str, Any] | None:
         """Returns the JSON of a record, or None without a record: faster than `read` if the config is not needed."""
-        path = os.path.join(self.root, "runs", run_id, "record.json")
+        path = os.path.join(self.root, "runs", plain_name("run", run_id), "record.json")
         try:
-            data = parse_json(path, read_bytes(path, RECORD_REMEDY), RECORD_REMEDY)
+            return read_record(path)
         except FileNotFoundError:
             return None
-        if not isinstance(data, dict) or not {"run_id", "status", "config"} <= set(data):
-            raise DamagedFileError(path, "not a record", RECORD_REMEDY)
-        if unknown := sorted(set(data) - RECORD_FIELDS):
-            raise NewerFileError(path, unknown)
-        return data
 
     def record_stamps(self) -> dict[str, tuple[int, int, int]]:
         """Returns size, modification time (ns) and inode of each record, which change when it is written again."""
@@ -232,6 +216,9 @@ class Store(RemoteHooks):
             raise StoreError(f"run {prefix!r} in store {self.root}: {count}")
         return matches[0]
 
+    def _sweep_file(self, name: str, suffix: str) -> Path:
+        return self.root / "sweeps" / f"{plain_name('sweep', name)}.{suffix}"
+
     def write_sweep(
         self, name: str, configs: Iterable[RunConfig], ids: Iterable[str], planned: Iterable[dict[str, int]] = ()
     ) -> None:
@@ -246,13 +233,13 @@ class Store(RemoteHooks):
         runs = [{"run_id": i, "budget": c.budget, "config": to_dict(c)} for i, c in zip(ids, configs, strict=True)]
         for run, facts in zip(runs, planned, strict=False):
             run |= facts
-        write_json(self.root / "sweeps" / f"{name}.json", {"name": name, "runs": runs})
-        self.upload(self.root / "sweeps" / f"{name}.json")
+        write_json(self._sweep_file(name, "json"), {"name": name, "runs": runs})
+        self.upload(self._sweep_file(name, "json"))
 
     def sweep(self, name: str) -> list[dict[str, Any]] | None:
         """Returns the runs of a sweep: dicts of run_id, budget (planned FLOPs or None) and config; None if unknown."""
         try:
-            return read_sweep(self.root / "sweeps" / f"{name}.json")
+            return read_sweep(self._sweep_file(name, "json"))
         except FileNotFoundError:
             return None
 
@@ -273,13 +260,13 @@ class Store(RemoteHooks):
             sweep: Name of the sweep.
             placement: The fields of Placement that differ from the defaults.
         """
-        write_json(self.root / "sweeps" / f"{sweep}.place", placement)
-        self.upload(self.root / "sweeps" / f"{sweep}.place")
+        write_json(self._sweep_file(sweep, "place"), placement)
+        self.upload(self._sweep_file(sweep, "place"))
 
     def placement(self, sweep: str) -> dict[str, Any]:
         """Returns the fields of Placement that the launch of a sweep has set; DamagedFileError for a damaged file."""
         try:
-            return read_placement(self.root / "sweeps" / f"{sweep}.place")
+            return read_placement(self._sweep_file(sweep, "place"))
         except FileNotFoundError:
             return {}
 

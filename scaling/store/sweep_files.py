@@ -58,7 +58,7 @@ def _wrong_field(run: Any) -> str:
         return "the run"
     if not isinstance(run.get("run_id"), str) or not RUN_ID.fullmatch(run["run_id"]):
         return "run_id"
-    if not _is_number(run.get("budget", 0.0) or 0.0):
+    if run.get("budget") is not None and not _is_number(run["budget"]):
         return "budget"
     planned = [run[name] for name in PLANNED if name in run]
     if planned and not (len(planned) == len(PLANNED) and all(type(value) is int and value >= 0 for value in planned)):

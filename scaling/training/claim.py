@@ -12,8 +12,8 @@ from typing import Any
 
 import jax
 
+from scaling.config.os_errors import describe_error
 from scaling.config.run import RunConfig, dumps, run_id
-from scaling.config.validation import one_line
 from scaling.counting import counts
 from scaling.distributed import collectives
 from scaling.program.step import compute_dtype
@@ -80,7 +80,7 @@ def failed_record(record: Record, error: Exception) -> Record:
         error: The error that ended the run.
     """
     status = "stopped" if isinstance(error, collectives.HostLostError) else "failed"
-    return dataclasses.replace(record, status=status, about={**record.about, "error": one_line(error)})
+    return dataclasses.replace(record, status=status, about={**record.about, "error": describe_error(error)})
 
 
 def acquire_lease(store: Store, run: str, stack: ExitStack) -> Lease | None:

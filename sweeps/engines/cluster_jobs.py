@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from scaling.config.run import RunConfig
-from scaling.store.damaged import read_or_set_aside
+from scaling.store.damaged import newest_row, read_or_set_aside
 from scaling.store.files import DamagedFileError
 from scaling.store.record import Record, Store
 from sweeps.engines.events import Event, end_event, failed_record, failure_event, last_lines, with_last_line
@@ -65,7 +65,7 @@ class Job:
 
     def __post_init__(self) -> None:
         self.earlier_records = {name: self.store.read_intact(name) for name in self.remaining}
-        rows = {name: self.store.last_row(name) for name in self.remaining}
+        rows = {name: newest_row(self.store, name) for name in self.remaining}
         self.steps = {name: row["step"] for name, row in rows.items() if row is not None and "step" in row}
 
 
@@ -174,7 +174,7 @@ def _run_events(job: Job, name: str, state: JobState | None, clock: float) -> li
 
 def _progress_events(job: Job, name: str) -> list[Event]:
     """Returns the start of a run and its newest step, from its curve, without rows from before this launch."""
-    row = job.store.last_row(name)
+    row = newest_row(job.store, name)
     if row is None or "step" not in row or row["step"] == job.steps.get(name):
         return []
     events = _start_events(job, name, job.store.read_intact(name), row["step"])

@@ -11,7 +11,7 @@ from scaling.config.text import printable
 from scaling.config.validation import from_dict
 from scaling.counting.counts import total_parameters, total_run_flops
 from scaling.store.cost import cost_so_far, process_seconds
-from scaling.store.damaged import damaged_files
+from scaling.store.damaged import damaged_files, newest_row
 from scaling.store.files import DamagedFileError, process_exists
 from scaling.store.origin.anonymous import is_this_host
 from scaling.store.record import STATUSES, Record, Store
@@ -243,7 +243,7 @@ def run_progress(store: Store, record: Record) -> dict[str, Any]:
         store: The store with the run.
         record: The run's record.
     """
-    last = store.last_row(record.run_id)
+    last = newest_row(store, record.run_id)
     if last is None:
         return {}
     row: dict[str, Any] = {"step": int(last["step"])}

@@ -10,6 +10,8 @@ from tests.damage.campaign import benches_in
 from tests.damage.case import Case
 from tests.damage.commands import TRAINED_COMMANDS, command
 
+SHOWN = 2000  # characters of each result
+
 
 def main(texts: list[str]) -> int:
     """Runs cases; returns 1 if one of them is a fault."""
@@ -20,8 +22,10 @@ def main(texts: list[str]) -> int:
             outcome = bench.run(case)
             faults += outcome.is_fault
             print(f"{text}: {outcome.kind}: {outcome.detail}")
-            for name in ("stdout", "stderr"):
-                print(f"-- {name}\n{(bench.folder / name).read_text(errors='replace')[-3000:]}")
+            assert bench.seen
+            print(f"exit status {bench.seen.status}", *bench.seen.errors, sep="\n    ")
+            for name, result in bench.seen.results.items():
+                print(f"-- {name or 'stdout'}", result[-SHOWN:], sep="\n")
     return int(faults > 0)
 
 

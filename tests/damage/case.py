@@ -51,12 +51,14 @@ class Bench:
         folder: Working folder; made again for each case.
         servers: Servers, by whether they have JAX.
         references: Observations of commands without damage, by command and what was removed.
+        seen: Observation of the last case.
     """
 
     origin: Path
     folder: Path
     servers: dict[bool, Server] = field(default_factory=dict)
     references: dict[tuple[str, str, str], Observation] = field(default_factory=dict)
+    seen: Observation | None = None
 
     def run(self, case: Case) -> Outcome:
         """Runs a case and judges it."""
@@ -64,7 +66,7 @@ class Bench:
         path, detail = self.damaged(kind, change, case.seed)
         run = run_of(path, self.folder)
         before = contents(self.folder)
-        seen = self.observe(chosen, run)
+        self.seen = seen = self.observe(chosen, run)
         moved = self.misplaced(chosen, path, before, kind)
         relative = path.relative_to(self.folder)
         words = {relative.as_posix(), path.name, *([run[:12], relative.parent.as_posix()] if run else [])}
@@ -97,7 +99,8 @@ class Bench:
         words = tuple(self.word(word, folders, some_run) for word in chosen.words)
         limit = max(SECONDS_AT_LEAST, SECONDS_PER_COST * chosen.cost)
         request = Request(words, str(self.folder / "cwd"), limit, chosen.training, chosen.index)
-        return outcome.observe(self.server(chosen.training).run(request), self.folder, chosen.writes)
+        runs = sorted(path.name for path in (self.origin / "store" / "runs").iterdir()) if chosen.writes else ()
+        return outcome.observe(self.server(chosen.training).run(request), self.folder, runs)
 
     @staticmethod
     def word(word: str, folders: dict[str, str], run: str) -> str:
@@ -167,20 +170,24 @@ class Bench:
         if fault:
             return fault
         named = any(outcome.names(line, words) for line in (*extra, *seen.results[""].splitlines()))
-        if self.same(seen, baseline, None, chosen):
-            if chosen.writes and named:
-                return Outcome(outcome.REPAIRED, extra[-1])
-            return self.without_noise(Outcome(outcome.UNCHANGED), () if chosen.writes else extra, words)
+        is_same, noise = self.same(seen, baseline, None, chosen), self.noise(chosen, extra, words)
+        if is_same and not noise:
+            return Outcome(outcome.REPAIRED, extra[-1]) if chosen.writes and named else Outcome(outcome.UNCHANGED)
         is_refused = seen.status == BAD_INPUT and named and extra
         if is_refused and not (kind.of_run and not chosen.one_run):
             return Outcome(outcome.REFUSED, extra[-1])
         for removed in self.removals(path, run):
             without = self.reference(chosen, run, removed)
             if self.same(seen, without, run, chosen):
-                extra = tuple(line for line in extra if line not in without.errors)
-                deleted = case.damage in NOT_NAMED
-                unnamed = Outcome(outcome.ABSENT if deleted else outcome.UNNAMED, "as without it, and not named")
-                return self.without_noise(Outcome(outcome.LEFT_OUT, "".join(extra)) if named else unnamed, extra, words)
+                noise = self.noise(chosen, [line for line in extra if line not in without.errors], words)
+                if noise:
+                    break
+                if named:
+                    return Outcome(outcome.LEFT_OUT, extra[-1] if extra else "")
+                is_deleted = case.damage in NOT_NAMED
+                return Outcome(outcome.ABSENT if is_deleted else outcome.UNNAMED, "as without it, and not named")
+        if noise and (is_same or seen.status == baseline.status):
+            return Outcome(outcome.NOISE, noise)
         if kind.is_input and len(extra) <= 1 and case.damage not in WHOLE:
             return Outcome(outcome.AS_GIVEN, "".join(extra))
         if seen.status == BAD_INPUT:
@@ -190,10 +197,9 @@ class Bench:
         return Outcome(outcome.SILENT if not named else outcome.UNNAMED, self.difference(seen, baseline))
 
     @staticmethod
-    def without_noise(judged: Outcome, extra: Collection[str], words: Collection[str]) -> Outcome:
-        """Returns an outcome, or the fault of lines on standard error that do not name the damaged file."""
-        noise = [line for line in extra if not outcome.names(line, words)]
-        return Outcome(outcome.NOISE, "\n".join(noise)[-800:]) if noise else judged
+    def noise(chosen: Command, extra: Collection[str], words: Collection[str]) -> str:
+        """Returns the lines of standard error that do not name the damaged file; training reports progress there."""
+        return "" if chosen.writes else "\n".join(line for line in extra if not outcome.names(line, words))[-800:]
 
     def removals(self, path: Path, run: str | None) -> Iterator[str]:
         """Yields the file, and the folder of its run."""
@@ -211,14 +217,18 @@ class Bench:
 
     @staticmethod
     def difference(seen: Observation, other: Observation) -> str:
-        """Returns the first line that differs."""
+        """Returns the first difference."""
         for name, text in seen.results.items():
-            before = other.results.get(name, "").splitlines()
-            for number, line in enumerate(text.splitlines()):
-                if number >= len(before) or line != before[number]:
-                    old = before[number] if number < len(before) else ""
-                    return f"{name or 'stdout'}, line {number + 1}: {line[:200]!r}, was {old[:200]!r}"
-        return "shorter" if seen.results else "no results"
+            before = other.results.get(name, "")
+            same = next(
+                (i for i, (a, b) in enumerate(zip(text, before, strict=False)) if a != b), min(len(text), len(before))
+            )
+            if text != before:
+                start, number = max(0, same - 60), text.count("\n", 0, same) + 1
+                return (
+                    f"{name or 'stdout'}, line {number}: {text[start : same + 90]!r}, was {before[start : same + 90]!r}"
+                )
+        return f"without {', '.join(other.results.keys() - seen.results.keys())}"
 
     def close(self) -> None:
         """Ends the servers."""

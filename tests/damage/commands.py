@@ -110,7 +110,7 @@ COMMANDS = (
     Command("count-run", ("scaling", "count", "STORE/runs/RUN/config.json", "--json"), ("config",), cost=0.1,
             one_run=True),
     Command("train-done", ("scaling", "train", "INPUT/config.json", "--store", "STORE"),
-            (), cost=3.0, training=True, one_run=True),
+            (), cost=3.0, training=True, one_run=True, writes=True),
     Command("evaluate-all", ("scaling", "evaluate", "--all-runs", "--store", "STORE", "--tasks", "addition-4"),
             ITEMS, cost=3.0, training=True),
     Command("generate-untrained", ("scaling", "generate", "RUN", "--store", "STORE", "--prompt", "a"),

@@ -91,7 +91,7 @@ def choose_file(kind: FileKind, folder: Path, random: Random) -> Path:
 def run_of(path: Path, folder: Path) -> str | None:
     """Returns the run that a file of a store belongs to."""
     parts = path.relative_to(folder).parts
-    return parts[2] if parts[:2] in (("store", "runs"), ("store", "leases")) else None
+    return parts[2] if len(parts) > 2 and parts[1] in ("runs", "leases") else None
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -48,17 +48,17 @@ class Observation:
     results: Mapping[str, str]
 
 
-def observe(done: Done, work: Path, writes: bool = False) -> Observation:
+def observe(done: Done, work: Path, runs: Collection[str] = ()) -> Observation:
     """Returns what a command left, with the folder written as WORK.
 
     Args:
         done: The command.
         work: The folder.
-        writes: Whether the results are the records of the store, not what was printed.
+        runs: Runs whose records are the results, not what was printed.
     """
-    if writes:
+    if runs:
         errors = tuple(without_times(done.stderr, work).splitlines())
-        return Observation(done.status, errors, {"": "", "records": records(work / "store")})
+        return Observation(done.status, errors, {"": "", "records": records(work / "store" / "runs", runs)})
     results = {"": without_times(done.stdout, work)}
     for path in sorted((work / "out").rglob("*")):
         if path.is_file() and path.suffix in TEXT_SUFFIXES and not path.name.endswith(".about.json"):
@@ -66,16 +66,17 @@ def observe(done: Done, work: Path, writes: bool = False) -> Observation:
     return Observation(done.status, tuple(without_times(done.stderr, work).splitlines()), results)
 
 
-def records(store: Path) -> str:
-    """Returns the facts of the records of a store that are the same each time a run is trained."""
-    facts = {}
-    for path in sorted(store.glob("runs/*/record.json")):
+def records(folder: Path, runs: Collection[str]) -> str:
+    """Returns the facts of the records of runs that are the same each time a run is trained."""
+    facts = []
+    for run in runs:
         try:
-            data = json.loads(path.read_text())
-            facts[path.parent.name] = [data[name] for name in ("run_id", "config", "status", "params", "final")]
+            data = json.loads((folder / run / "record.json").read_text())
+            values = [data[name] for name in ("run_id", "config", "status", "params", "final")]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            facts[path.parent.name] = [type(error).__name__]
-    return json.dumps([{"run_id": run, "facts": values} for run, values in facts.items()], indent=1)
+            values = [type(error).__name__]
+        facts.append({"run_id": run, "facts": values})
+    return json.dumps(facts, indent=1)
 
 
 def without_times(text: str, work: Path) -> str:

@@ -76,6 +76,7 @@ class Server:
         environment |= {
             "PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_COLOR": "1", "MPLBACKEND": "Agg", "XLA_FLAGS": "",
             "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2", "OPENBLAS_NUM_THREADS": "1",
+            "SCALING_LEASE_SECONDS": "2",
         }  # fmt: skip
         environment.pop("JAX_NUMPY_RANK_PROMOTION", None)
         self.process = subprocess.Popen(
@@ -89,8 +90,8 @@ class Server:
         print(json.dumps(asdict(request)), file=self.process.stdin, flush=True)
         answer = json.loads(self.process.stdout.readline())
         beside = Path(request.folder).parent
-        streams = [(beside / name).read_bytes().decode(errors="replace") for name in ("stdout", "stderr")]
-        return Done(answer["status"], *streams, answer["seconds"])
+        output, errors = ((beside / name).read_bytes().decode(errors="replace") for name in ("stdout", "stderr"))
+        return Done(answer["status"], output, errors, answer["seconds"])
 
     def close(self) -> None:
         """Ends the process."""
@@ -146,10 +147,9 @@ def run_child(request: Request) -> None:
     try:
         os.setsid()
         beside = Path(request.folder).parent
-        for number, (name, flags) in enumerate(
-            (("/dev/null", os.O_RDONLY), (beside / "stdout", os.O_WRONLY), (beside / "stderr", os.O_WRONLY))
-        ):
-            os.dup2(os.open(name, flags | os.O_CREAT | os.O_TRUNC if number else flags, 0o644), number)
+        os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+        for number, name in ((1, "stdout"), (2, "stderr")):
+            os.dup2(os.open(beside / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
         os.chdir(request.folder)
         os.environ["TMPDIR"] = str(beside / "temporary")
         if not request.training:

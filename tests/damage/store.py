@@ -122,8 +122,8 @@ def write_other_files(store: Store, configs: list[RunConfig]) -> None:
     """Writes leases, the log of the launch, an event file and the cache of records."""
     for config in configs:
         owner = {"host": "vm", "pid": 7, "machine": "m pid:[4026531836]", "born": "1", "token": "339e72b4c6ff8a04"}
-        released = store.read(run_id(config)).status != "running"
-        lease = {"owner": owner, "beats": 3, **({"released": True} if released else {})}
+        is_running = (store.run_dir(run_id(config)) / "curve.jsonl").exists()
+        lease = {"owner": owner, "beats": 3, **({} if is_running else {"released": True})}
         store.leases.write(f"leases/{run_id(config)}/00000001.json", json.dumps(lease).encode())
     (store.root / "sweeps" / f"{SWEEP}.log").write_text("training 13 runs\n")
     (store.root / "sweeps" / f"{SWEEP}.lock").write_text('{"pid": 1, "host": ""}')
@@ -140,10 +140,10 @@ def write_inputs(folder: Path, store: Store, configs: list[RunConfig]) -> None:
     (folder / "sweep.py").write_text(SWEEP_FILE)
     prices = Path(os.path.dirname(os.path.abspath(__file__))).parents[1] / "sweeps" / "cost" / "prices.json"
     (folder / "prices.json").write_bytes(prices.read_bytes())
+    records = [record for record in store.records() if record.status == "done"]
     rows = [
-        {"run": run_id(c)[:8], "N": parameters(c.model)["total"], "D": c.tokens, "C": 6.0 * c.tokens, "L": final}
-        for c in configs[:9]
-        for final in [store.read(run_id(c)).final["loss"]]
+        {"run": r.run_id[:8], "N": r.params["total"], "D": r.config.tokens, "C": r.flops["total"], "L": r.final["loss"]}
+        for r in records
     ]
     table = pyarrow.Table.from_pylist(rows)
     pyarrow.csv.write_csv(table, folder / "table.csv")

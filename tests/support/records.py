@@ -22,8 +22,8 @@ def config(width: int, steps: int, budget: float | None = None, seed: int = 0) -
     )
 
 
-def add_record(store: Store, subject: RunConfig, status: str = "done", loss: float | None = 2.0) -> Record:
-    record = Record(
+def record_of(subject: RunConfig, status: str = "done", loss: float | None = 2.0) -> Record:
+    return Record(
         run_id=run_id(subject),
         config=subject,
         status=status,
@@ -32,5 +32,9 @@ def add_record(store: Store, subject: RunConfig, status: str = "done", loss: flo
         flops=run_flops(subject),
         final={} if loss is None else {"loss": loss, "step": subject.steps, "tokens": subject.tokens},
     )
+
+
+def add_record(store: Store, subject: RunConfig, status: str = "done", loss: float | None = 2.0) -> Record:
+    record = record_of(subject, status, loss)
     store.write(record)
     return record

@@ -26,6 +26,9 @@ EPOCHS_UNIT = r"(?i)\s*(x|×|epochs?)\s*$"  # of cells such as 4x
 MAX_LISTED = 8  # largest number of rows that a note lists
 
 
+SMALLEST, LARGEST = 1e-100, 1e100  # of the values of any letter; products of others overflow
+
+
 @dataclass(frozen=True)
 class ColumnReader:
     """Reads the columns of a table as numbers in the units of Points.
@@ -56,7 +59,7 @@ class ColumnReader:
             if letter not in self.columns.names:
                 continue
             cells, cell_notes = self.convert(letter, table)
-            wrong = ~np.isfinite(cells) | (False if self._may_be_negative(letter) else cells <= 0)
+            wrong = ~np.isfinite(cells) | _is_extreme(cells) | (not self._may_be_negative(letter)) & (cells <= 0)
             if wrong.any() and self._is_optional(letter):
                 notes.append(f"{letter} not used: {self.describe_bad_cell(letter, table, wrong, cells)}")
                 continue
@@ -161,6 +164,8 @@ class ColumnReader:
         unit = self.columns.units.get(letter) if letter not in self.columns.guessed_units else None
         converted = f" ({values[row]:g} from {unit.name})" if unit and np.isfinite(values[row]) else ""
         allowed = f"finite numbers{'' if self._may_be_negative(letter) else ' greater than 0'}"
+        if _is_extreme(values[row]):
+            allowed = f"numbers from {SMALLEST:g} to {LARGEST:g}"
         others = f" ({bad.sum() - 1} more such rows)" if bad.sum() > 1 else ""
         cell = f"{quote_cell(table.frame.at[index, name])}{converted}"
         return f"{table.row_name(index)}, column {name}: {cell}: allowed are {allowed}{others}"
@@ -187,3 +192,9 @@ class ColumnReader:
             return False
         needed = {*self.law.inputs, self.law.output}
         return letter not in (needed if needed <= set(self.columns.names) else {*needed, "N", "D", "C"})
+
+
+def _is_extreme(x: np.ndarray) -> np.ndarray:
+    """Whether values other than 0 are so small or large that products of them are not finite."""
+    size = np.abs(x)
+    return np.asarray(np.isfinite(x) & (size > 0) & ((size < SMALLEST) | (size > LARGEST)))

@@ -208,7 +208,7 @@ def _unnamed_runs(
     has_steps: bool,
 ) -> list[str] | None:
     """The run of each row (n,) by texts and seeds, planned lengths and hyper-parameters, and N; None without runs."""
-    codes, sizes = pd.factorize(points.N)
+    codes, sizes = pd.factorize(points.N, use_na_sentinel=False)
     if len(points) < len(sizes) * MIN_CHECKPOINTS / 2:  # a run has one N, and half of the runs have so many rows
         return None
     sizes_n = np.array([f"N={N:g}" for N in sizes], object)[codes].tolist()

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,6 +27,7 @@ SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?[\s,;]*', re.IGNORECASE)  # first line of a file that Excel can open
 TOTALS = re.compile(r"(?:grand |sub)?totals?|sum|mean|average|avg\.?|median|std\.?|st\.? ?dev\.?", re.IGNORECASE)
 LARGE = 1 << 20  # bytes from which regular text is read with Arrow
+MAX_ROW = 1 << 24  # characters of a line
 MAX_LINE = 1 << 16  # bytes of a header of regular text
 MAX_TITLES = 3  # lines above the header
 MAX_TOTALS = 4  # rows of totals at the end of a table
@@ -49,6 +51,7 @@ def read_delimited(path: Path, data: bytes) -> Table:
     if len(data) >= LARGE and (table := read_regular_lines(path, data)) is not None:
         return table
     lines = decode(path, data).splitlines(keepends=True)
+    _check_lines(path, lines)
     usual = _usual_separator(path)
     stated = SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
     contents = [i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")]
@@ -64,7 +67,7 @@ def read_delimited(path: Path, data: bytes) -> Table:
     if named and len(_split(lines[first - 1].lstrip("# "), separator)) == len(header):  # as numpy.savetxt writes it
         lines[first - 1] = lines[first - 1].lstrip("# ")
         first -= 1
-    table = _table_of_rows(path, list(_rows(lines, first, separator)), separator)
+    table = _table_of_rows(path, list(_rows(path, lines, first, separator)), separator)
     if titles:
         table = table.with_notes(f"{plural(titles, 'line')} above the header left out: {lines[contents[0]].strip()!r}")
     table = _with_separator_note(table, separator, usual)
@@ -72,6 +75,13 @@ def read_delimited(path: Path, data: bytes) -> Table:
         DECIMAL_COMMA.fullmatch(cell.strip()) for column in table.frame for cell in table.frame[column]
     )
     return replace(table.with_notes("commas are read as decimal points"), decimal_comma=True) if has_commas else table
+
+
+def _check_lines(path: Path, lines: list[str]) -> None:
+    """Raises DataError for a line of more than MAX_ROW characters."""
+    number, line = max(enumerate(lines, 1), key=lambda item: len(item[1]), default=(0, ""))
+    if len(line) > MAX_ROW:
+        raise DataError(f"{path}: line {number}: {len(line):,} characters: at most {MAX_ROW:,} are read")
 
 
 def read_regular_lines(path: Path, data: bytes) -> Table | None:
@@ -120,7 +130,11 @@ def _split(line: str, separator: str) -> list[str]:
     """Cells of one line; an unclosed quotation mark is not an error here."""
     if separator == " ":
         return [cell.strip('"') for cell in re.findall(r'"[^"]*"|\S+', line)]
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])]
+    try:
+        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    except csv.Error:  # which `_rows` reports with the line
+        cells = line.split(separator)
+    return [cell.strip() for cell in cells]
 
 
 def _separator(header: str, following: list[str], usual: str) -> str:
@@ -153,19 +167,37 @@ def _title_lines(contents: list[str], separator: str | None, usual: str) -> int:
     return 0
 
 
-def _rows(lines: list[str], first: int, separator: str) -> Iterator[Row]:
+def _rows(path: Path, lines: list[str], first: int, separator: str) -> Iterator[Row]:
     """The rows from a header on, each with its line number in the file."""
     if separator == " ":
         yield from ((number, _split(line, " ")) for number, line in enumerate(lines[first:], first + 1))
         return
     is_markdown = separator == "|" and lines[first].lstrip().startswith("|")
     reader = csv.reader(lines[first:], delimiter=separator, strict=True, skipinitialspace=True)
-    for row in reader:
+    for row in _checked_rows(path, first, reader):
         cells = [cell.strip() for cell in row] if is_markdown else row
         if is_markdown:
             cells = cells[1 : len(cells) - (cells[-1:] == [""])]
         if not (is_markdown and MARKDOWN_RULE.fullmatch("|".join(cells))):
             yield first + reader.line_num, cells
+
+
+def _checked_rows(path: Path, first: int, reader: Any) -> Iterator[list[str]]:
+    """The rows of a `csv.reader`, whose errors name the line."""
+    line = first + 1  # of the next row
+    try:
+        for row in reader:
+            line = first + reader.line_num + 1
+            yield row
+    except csv.Error as error:
+        if "field limit" in str(error):
+            limit = csv.field_size_limit()
+            reason = (
+                f"a cell of more than {limit:,} characters: is a quotation mark not closed? else leave its column out"
+            )
+        else:
+            reason = f"cannot be read: {error}"
+        raise DataError(f"{path}: line {line}: {reason}") from None
 
 
 def _table_of_rows(path: Path, numbered: list[Row], separator: str) -> Table:

@@ -12,7 +12,7 @@ import lzma
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from analysis.errors import DataError
 
@@ -69,18 +69,12 @@ def read_bytes(path: Path, limit: int) -> bytes:
     if unpack is None and path.stat().st_size > limit:
         raise _too_large(path, limit, "")
     with unpack(path, "rb") if unpack else path.open("rb") as file:
-        data = _read_up_to(file, limit + 1)
-    if len(data) > limit:
-        raise _too_large(path, limit, " unpacked" if unpack else "")
-    return data
-
-
-def _read_up_to(file: IO[bytes], limit: int) -> bytes:
-    """Reads a file in parts: reading many bytes at once would allocate them first."""
-    parts, size = [], 0
-    while size < limit and (part := file.read(min(MEBIBYTE, limit - size))):
-        parts.append(part)
-        size += len(part)
+        parts, size = [], 0
+        while part := file.read(MEBIBYTE):
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                raise _too_large(path, limit, " unpacked" if unpack else "")
     return b"".join(parts)
 
 

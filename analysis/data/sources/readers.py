@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import lzma
 import zlib
 from collections.abc import Mapping
@@ -21,13 +20,12 @@ from analysis.data.sources.files import (
     MAX_TEXT,
     MAX_UNPACKED,
     OPEN,
-    check_rows,
-    check_unpacked,
     read_bytes,
     require_regular,
 )
 from analysis.data.sources.json_tables import read_json, read_json_lines, table_of_json
 from analysis.data.sources.name_forms import add_name_values
+from analysis.data.sources.parquet import read_parquet
 from analysis.data.sources.trackers import unfold
 from analysis.data.sources.wide import unfold_wide
 from analysis.data.table import Table, table_of_frame
@@ -37,7 +35,6 @@ ACCEPTED = (
     ".csv, .tsv, .txt, .parquet, .json or .jsonl (also .gz, .bz2, .xz), a TensorBoard event file, or a folder: a "
     "store, TensorBoard runs, or results of lm-evaluation-harness"
 )
-PARQUET_ROWS = 16_384  # rows that are unpacked at once to find their size
 
 
 def is_store(source: Any) -> bool:
@@ -60,7 +57,8 @@ def read_table(source: Any, options: ReadOptions = ReadOptions(), output: str = 
     Raises:
         DataError: One line that names the file and, for text files, the line.
     """
-    table = _read_path(Path(source)) if isinstance(source, str | Path) else _read_memory(source)
+    is_path = isinstance(source, str | Path | StoreSnapshot)
+    table = _read_path(Path(source)) if is_path else _read_memory(source)
     if options.wide:
         table = unfold_wide(table, options.wide, output)
     if options.run_names:
@@ -105,21 +103,9 @@ def _read_memory(source: Any) -> Table:
         raise DataError(f"table: cannot be read: {' '.join(str(error).split())}") from None
 
 
-def _read_parquet(path: Path, data: bytes) -> Table:
-    import pyarrow.parquet as pq  # here, so that --help stays fast
-
-    with pq.ParquetFile(io.BytesIO(data)) as file:
-        check_rows(path, file.metadata.num_rows)
-        size = 0
-        for batch in file.iter_batches(PARQUET_ROWS):  # repeated cells take little of the file and all of the memory
-            size += batch.nbytes
-            check_unpacked(path, size)
-    return table_of_frame(pd.read_parquet(io.BytesIO(data)), str(path))
-
-
 READERS = {  # reader and largest number of bytes, by the end of a file's name
     **dict.fromkeys((".csv", ".tsv", ".txt"), (read_delimited, MAX_TEXT)),
-    **dict.fromkeys((".parquet", ".pq"), (_read_parquet, MAX_UNPACKED)),
+    **dict.fromkeys((".parquet", ".pq"), (read_parquet, MAX_UNPACKED)),
     **dict.fromkeys((".jsonl", ".ndjson"), (read_json_lines, MAX_JSON)),
     ".json": (read_json, MAX_JSON),
 }

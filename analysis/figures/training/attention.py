@@ -7,6 +7,7 @@ Key: H heads, L queries, M keys.
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from pathlib import Path
@@ -16,12 +17,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.data.sources.files import MAX_JSON, MAX_UNPACKED, read_bytes
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
+from scaling.config.os_errors import describe_os_error
+from scaling.config.validation import one_line
 
 MAX_HEADS = 8
+MAX_LABEL = 20  # letters of a token that are shown
 MAX_TICKS = 24  # approximate number of tokens labelled along an axis
 LAST_LATIN = 0x250  # end of the code points that all fonts contain
 CAPTION = (
@@ -34,19 +39,26 @@ COMMAND = "run `python -m scaling attention RUN --store DIR --prompt TEXT --laye
 def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
     """Reads attention maps from a .json or .npz file. Raises DataError if there are none."""
     try:
+        content = read_bytes(path, MAX_UNPACKED if path.suffix == ".npz" else MAX_JSON)
         if path.suffix == ".npz":
-            with np.load(path) as file:
+            with np.load(io.BytesIO(content)) as file:
                 data = {**json.loads(str(file["about"])), "weights": file["weights"]}
         else:
-            data = json.loads(path.read_text("utf-8"))
+            data = json.loads(content.decode("utf-8"))
         weights_HLM = np.asarray(data["weights"], np.float64)
         _, queries, keys = weights_HLM.shape
-        if queries != keys or len(data["pieces"]) != queries or not np.allclose(weights_HLM.sum(axis=-1), 1, atol=1e-3):
-            raise ValueError("maps must be square, with rows that sum to 1")
+        if not queries == keys == len(data["pieces"]) == len(data["tokens"]):
+            raise ValueError("maps must be square, with a piece and a token for each row")
+        if not np.allclose(weights_HLM.sum(axis=-1), 1, atol=1e-3):
+            raise ValueError("rows of maps must sum to 1")
+        if not all(isinstance(piece, str) for piece in data["pieces"]):
+            raise ValueError("pieces must be texts")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: has no attention maps ({error}): {COMMAND}") from None
+        raise DataError(describe_os_error(error)) from None
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: has no attention maps ({one_line(error)}): {COMMAND}") from None
     return source_of_study(path, "attention", {**data, "weights": weights_HLM}, options)
 
 
@@ -96,5 +108,6 @@ def token_labels(data: dict[str, Any]) -> list[str]:
     for token, piece in zip(data["tokens"], data["pieces"], strict=True):
         text = piece.replace(" ", "·").replace("\n", "\\n").replace("\t", "\\t")
         printable = text and text.isprintable() and all(ord(letter) < LAST_LATIN for letter in text)
-        labels.append((text if printable else f"<{token}>").replace("\\", r"\\").replace("$", r"\$"))
+        text = text if len(text) <= MAX_LABEL else f"{text[:MAX_LABEL]}…"
+        labels.append((text if printable else f"<{token}>"[:MAX_LABEL]).replace("\\", r"\\").replace("$", r"\$"))
     return labels

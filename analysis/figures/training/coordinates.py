@@ -14,12 +14,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.data.sources.files import MAX_JSON, read_bytes
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 from analysis.figures.training.transfer import PARAMETRIZATION_NAMES, PARAMETRIZATIONS
 from analysis.format import signed
+from scaling.config.os_errors import describe_os_error
+from scaling.config.validation import one_line
 
 AXES = {"width": "Width", "layers": "Layers"}
 CAPTION = (
@@ -50,14 +53,16 @@ class CoordinateCheck(NamedTuple):
 def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
     """Reads a coordinate check from a JSON file. Raises DataError if there is none."""
     try:
-        data = json.loads(path.read_text("utf-8"))
+        data = json.loads(read_bytes(path, MAX_JSON).decode("utf-8"))
         changes = [_change(row, data["along"]) for row in data["rows"] if row["step"] == data["steps"]]
         if data["along"] not in AXES or not changes:
             raise ValueError("rows must have width or layers, and include the last step")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: has no coordinate check ({error}): {COMMAND}") from None
+        raise DataError(describe_os_error(error)) from None
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: has no coordinate check ({one_line(error)}): {COMMAND}") from None
     return source_of_study(path, "coordinates", CoordinateCheck(data["along"], data["steps"], changes), options)
 
 

@@ -18,6 +18,7 @@ from analysis import laws
 from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
+from analysis.data.record_cache import StoreSnapshot
 from analysis.data.sources.readers import is_store
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
@@ -93,7 +94,7 @@ def backtest(
     for forecast in _run_tasks(tasks, options.workers, progress):
         forecasts.setdefault(forecast.group, {})[forecast.law] = forecast
     points = sum({task.group: int((~task.held_out).sum()) for task in tasks}.values())
-    name = str(source) if isinstance(source, str | Path) else "table"
+    name = str(source) if isinstance(source, str | Path | StoreSnapshot) else "table"
     result = summarise(forecasts, name, holdout, fit_options.level, points)
     return replace(result, notes=(*notes, *result.notes))
 

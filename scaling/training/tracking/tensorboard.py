@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from scaling.config.os_errors import name_file
 from scaling.config.run import RunConfig, run_id
 from scaling.store.files import write_atomic
 from scaling.store.record import Record, Store
@@ -50,7 +51,7 @@ class TensorBoard:
         """Adds new rows."""
         data = self.frames(rows)
         if self.path is not None and data:
-            with contextlib.suppress(FileNotFoundError), self.path.open("r+b") as file:
+            with contextlib.suppress(FileNotFoundError), name_file(self.path), self.path.open("r+b") as file:
                 if not file.seek(0, os.SEEK_END):  # emptied: another process has taken the run over
                     return
                 file.write(data)

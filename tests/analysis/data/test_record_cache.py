@@ -14,29 +14,23 @@ from analysis import laws
 from analysis.data import record_cache, runs
 from analysis.data.load import load
 from analysis.data.options import ReadOptions
+from scaling.config.validation import to_dict
 from scaling.store.record import Record, Store
 from tests.support.commands import call_command, command
-from tests.support.records import add_record, config
+from tests.support.records import add_record, config, record_of
 from tests.support.tables import refusal
 
 
 def many(root: Path, count: int) -> Store:
-    """A store of records that differ in their seed, their size and their loss; written as fast as files can be."""
-    store = Store(root)
-    first = add_record(store, config(32, 100, budget=1e12))
-    path = store.run_dir(first.run_id) / "record.json"
-    data = json.loads(path.read_text())
-    path.unlink()
-    path.parent.rmdir()
-    random = np.random.default_rng(0)
-    N, D = 10 ** random.uniform(6, 9, count), 10 ** random.uniform(8, 10, count)
-    L = (1.7 + 400 / N**0.34 + 400 / D**0.28) * np.exp(0.003 * random.standard_normal(count))
-    for i in range(count):
-        data["run_id"] = f"{i:064x}"
-        data["config"]["seed"] = i
-        data["params"]["total"] = int(N[i])
-        data["final"] = {"loss": L[i], "step": 100, "tokens": int(D[i])}
-        folder = store.run_dir(data["run_id"])
+    """A store of records of earlier versions, without checksums; written as fast as files can be."""
+    store, random = Store(root), np.random.default_rng(0)
+    for seed in range(count):
+        run = config(4 * int(random.integers(2, 64)), int(random.integers(50, 5000)), budget=1e12, seed=seed)
+        record = record_of(run, loss=0.0)
+        N, D = record.params["total"], run.tokens
+        loss = (1.7 + 400 / N**0.34 + 400 / D**0.28) * np.exp(0.003 * random.standard_normal())
+        data = vars(record) | {"config": to_dict(run), "final": record.final | {"loss": loss}}
+        folder = store.run_dir(record.run_id)
         folder.mkdir(parents=True)
         (folder / "record.json").write_text(json.dumps(data))
     return store
@@ -49,18 +43,19 @@ def test_an_index_gives_what_the_records_say_whatever_was_done_to_them(tmp_path:
     pd.testing.assert_frame_equal(runs.read_runs(store.root), first, check_dtype=False)
     assert (store.root / record_cache.CACHE_FILE).read_bytes() == before
 
-    change = store.read(f"{3:064x}")
+    third, fourth = list(store.record_stamps())[3:5]
+    change = store.read(third)
     assert change is not None
     store.write(Record(**{**vars(change), "final": {**change.final, "loss": 1.25}, "evals": {"task": 0.5}}))
-    assert runs.read_runs(store.root).set_index("run_id").loss[f"{3:064x}"] == 1.25
-    gone = store.run_dir(f"{4:064x}")
+    assert runs.read_runs(store.root).set_index("run_id").loss[third] == 1.25
+    gone = store.run_dir(fourth)
     (gone / "record.json").unlink()
     add_record(store, config(64, 100), "running", None)
     after = runs.read_runs(store.root)
     (store.root / record_cache.CACHE_FILE).unlink()
     pd.testing.assert_frame_equal(after, runs.read_runs(store.root), check_like=True, check_dtype=False)
-    assert len(after) == len(first) and after.set_index("run_id").loss[f"{3:064x}"] == 1.25
-    assert f"{4:064x}" not in set(after.run_id) and (after.status == "running").sum() == 1
+    assert len(after) == len(first) and after.set_index("run_id").loss[third] == 1.25
+    assert fourth not in set(after.run_id) and (after.status == "running").sum() == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 nothing", None])

@@ -23,8 +23,9 @@ TEMPORARY_BYTES, TEMPORARY_FILES = 16 * 2**20, 256  # of the working folder; fol
 LIBRARY_FOLDERS = tuple(map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo")))
 PROGRAM_FOLDERS = tuple(map(Path, ("/usr", "/bin", "/sbin")))
 NULL_DEVICE = ("--perms", "0755", "--dir", "/dev", "--dev-bind", "/dev/null", "/dev/null")
+MOUNT_POINT = "/temporary"  # of the file system for temporary files in the outer layer
 # Without exec: the shell of root may end the inner layer, which another user runs, when it is ended itself.
-MOUNT_AND_START = 'mount -t tmpfs -o "$1" tmpfs /tmp && shift && "$@"; exit $?'
+MOUNT_AND_START = f'mount -t tmpfs -o "$1" tmpfs {MOUNT_POINT} && shift && "$@"; exit $?'
 PACKAGE_HINT = "install it (apt-get install bubblewrap, dnf install bubblewrap)"
 SETTINGS = (  # file, the value that refuses user namespaces, the setting that allows them
     ("/proc/sys/user/max_user_namespaces", "0", "user.max_user_namespaces=10000"),
@@ -84,21 +85,12 @@ def possible_isolations() -> list[Isolation]:
     mount = (shell, "-c", MOUNT_AND_START, shell, f"size={TEMPORARY_BYTES},nr_inodes={TEMPORARY_FILES},mode=1777")
     stage = (
         bwrap, "--die-with-parent", *view([*PROGRAM_FOLDERS, *libraries, Path(bwrap)]),
-        *NULL_DEVICE, "--bind", "/proc", "/proc", "--dir", "/tmp",
+        *NULL_DEVICE, "--bind", "/proc", "/proc", "--dir", MOUNT_POINT, "--dir", "/tmp",  # which bubblewrap itself uses
     )  # fmt: skip
     # Mounting needs the first capability, and the second one lets the inner layer map this user to another.
     as_user = (
-        *stage,
-        "--unshare-user",
-        "--uid",
-        "0",
-        "--gid",
-        "0",
-        "--cap-add",
-        "CAP_SYS_ADMIN",
-        "--cap-add",
-        "CAP_SETFCAP",
-    )
+        *stage, "--unshare-user", "--uid", "0", "--gid", "0", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETFCAP",
+    )  # fmt: skip
     drop = (str(tools.get("setpriv")), f"--reuid={UNPRIVILEGED_ID}", f"--regid={UNPRIVILEGED_ID}", "--clear-groups")
     stages = [(*as_user, *mount)]
     if is_root:  # a container's root may lack the right to mount
@@ -120,7 +112,7 @@ def inner_command(bwrap: str, interpreter: Path, libraries: Sequence[Path]) -> t
         bwrap, "--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-ipc",
         "--unshare-cgroup-try", "--hostname", "sandbox", "--uid", str(UNPRIVILEGED_ID), "--gid", str(UNPRIVILEGED_ID),
         "--cap-drop", "ALL", "--die-with-parent", "--new-session", "--as-pid-1",
-        *view(libraries), *NULL_DEVICE, "--bind", "/tmp", "/tmp", "--chdir", "/tmp", "--remount-ro", "/",
+        "--bind", MOUNT_POINT, "/tmp", "--chdir", "/tmp", *NULL_DEVICE, *view(libraries), "--remount-ro", "/",
         "--clearenv", "--setenv", "LD_LIBRARY_PATH", str(interpreter.parent.parent / "lib"),  # of a shared libpython
     )  # fmt: skip
 
