@@ -1,4 +1,4 @@
-"""Reads the records of a store into one table, cached in the store by the size, time and inode of each record.
+"""Reads the records of a store into one table, cached in the store by size, time and inode of each record and curve.
 
 A row is a run; its columns are run_id, sweep, status, folder, and by dotted name params.*, flops.*, final.*, evals.*,
 about.* (ABOUT_FIELDS) and config.*. Only records written since are read again. The cache is independent of
@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import typing
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,16 +20,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from scaling.store.files import DamagedFileError, write_atomic
+from scaling.store.files import DamagedFileError
 from scaling.store.items import STEP_MARK
 from scaling.store.record import Record, Store
+from scaling.store.verification import parquet
 
 CACHE_FILE = "index.parquet"
 MIN_RUNS = 500  # smaller stores are read in 0.1 s and have no cache
 PROGRESS_MIN_RECORDS = 3000  # smallest number of records to read for which a progress bar is shown
 ABOUT_FIELDS = ("precision", "shared_steps", "seconds", "error")
-STAMP_COLUMNS = ("size", "changed_ns", "inode")
-VERSION = 1
+STAMP_COLUMNS = ("size", "changed_ns", "inode", "curve_size", "curve_changed_ns", "curve_inode")
+NO_CURVE = (0, 0, 0)
+VERSION = 2
+Stamps = dict[str, tuple[int, ...]]  # of each run, in the order of STAMP_COLUMNS
 
 
 class StoreSnapshot(Store):
@@ -50,9 +54,12 @@ class StoreSnapshot(Store):
         return str(self.root)
 
     def read(self, run_id: str) -> Record | None:
-        """Returns the record of a run, None if it does not exist."""
+        """Returns the record of a run, None if it does not exist; DamagedFileError also if its curve contradicts it."""
         if run_id not in self._records:
-            self._records[run_id] = super().read(run_id)
+            record = super().read(run_id)
+            if record is not None:
+                self.check_result(record)
+            self._records[run_id] = record
         return self._records[run_id]
 
     def curve(self, run_id: str) -> list[dict[str, float]]:
@@ -92,31 +99,44 @@ def read_facts(store: str | Path | StoreSnapshot) -> tuple[pd.DataFrame, list[st
 
 
 def _read_facts(store: Store) -> tuple[pd.DataFrame, list[str]]:
-    stamps = store.record_stamps()
-    cached = _read_cache(store) if len(stamps) >= MIN_RUNS else None
+    stamps = _stamps(store)
+    cached, notes = _read_cache(store) if len(stamps) >= MIN_RUNS else (None, [])
     if cached is None:
-        cached = pd.DataFrame({"folder": []})
+        current = pd.DataFrame({"folder": []})
     elif _is_current(cached, stamps):
         return cached, []
     else:
         old_stamps = zip(cached["folder"], *(cached[name] for name in STAMP_COLUMNS), strict=True)
-        cached = cached[np.array([stamps.get(run) == tuple(stamp) for run, *stamp in old_stamps], bool)]
-    changed = stamps.keys() - set(cached["folder"])
-    frame = _read_records(store, sorted(changed), stamps)
-    if len(cached):
-        frame = pd.concat([cached, frame]) if len(frame) else cached
+        current = cached[np.array([stamps.get(run) == tuple(stamp) for run, *stamp in old_stamps], bool)]
+    frame = new_rows = _read_records(store, sorted(stamps.keys() - set(current["folder"])), stamps)
+    if len(current):
+        frame = pd.concat([current, new_rows]) if len(new_rows) else current
         frame = frame.sort_values("folder", ignore_index=True)
-    return frame, _write_cache(store, frame) if len(frame) >= MIN_RUNS else []
+    if len(frame) >= MIN_RUNS and (cached is None or len(new_rows) or len(current) < len(cached)):
+        notes = [*notes, *_write_cache(store, frame)]
+    return frame, notes
 
 
-def _is_current(cached: pd.DataFrame, stamps: dict[str, tuple[int, int, int]]) -> bool:
+def _stamps(store: Store) -> Stamps:
+    """Size, modification time and inode of each record and its curve."""
+    stamps: Stamps = {}
+    for run, stamp in store.record_stamps().items():
+        try:
+            stat = os.stat(f"{store.root}/runs/{run}/curve.parquet")
+            stamps[run] = (*stamp, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        except OSError:
+            stamps[run] = (*stamp, *NO_CURVE)
+    return stamps
+
+
+def _is_current(cached: pd.DataFrame, stamps: Stamps) -> bool:
     """Whether the cache agrees with the current records of the store."""
     if cached["folder"].tolist() != list(stamps):
         return False
     return np.array_equal(cached[list(STAMP_COLUMNS)].to_numpy(np.int64), np.array(list(stamps.values()), np.int64))
 
 
-def _read_records(store: Store, runs: list[str], stamps: dict[str, tuple[int, int, int]]) -> pd.DataFrame:
+def _read_records(store: Store, runs: list[str], stamps: Stamps) -> pd.DataFrame:
     rows = []
     for run in _with_progress(runs):
         record = store.read_intact(run)
@@ -186,31 +206,28 @@ def _schema(cls: Any) -> list[Any]:
     ]
 
 
-def _read_cache(store: Store) -> pd.DataFrame | None:
-    """The cached table, None if there is no usable cache."""
-    import pyarrow as pa  # slow to import, needed only for large stores
-    import pyarrow.parquet as pq
-
+def _read_cache(store: Store) -> tuple[pd.DataFrame | None, list[str]]:
+    """The cached table, None if there is no usable cache, and a note if it was damaged."""
+    path = store.root / CACHE_FILE
     try:
-        table = pq.read_table(store.root / CACHE_FILE)
-        if (table.schema.metadata or {}).get(b"key") != _schema_key().encode():
-            return None
-        return table.to_pandas()
-    except (OSError, pa.ArrowException):
-        return None
+        table = parquet.read_table(path)
+    except FileNotFoundError:
+        return None, []
+    except DamagedFileError as error:
+        return None, [f"{path}: {error.reason}: all records are read, and it is written again"]
+    if (table.schema.metadata or {}).get(b"key") != _schema_key().encode():
+        return None, []
+    return table.to_pandas(), []
 
 
 def _write_cache(store: Store, frame: pd.DataFrame) -> list[str]:
     """Writes the cache; returns a note with the reason if that fails."""
     import pyarrow as pa  # slow to import, needed only for large stores
-    import pyarrow.parquet as pq
 
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"key": _schema_key().encode()})
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        write_atomic(store.root / CACHE_FILE, sink.getvalue().to_pybytes())
+        parquet.write_table(store.root / CACHE_FILE, table, "zstd")
     except (OSError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         return [

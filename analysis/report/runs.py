@@ -131,4 +131,4 @@ def _shared_steps(about: dict[str, Any]) -> int | None:
     if "steps_computed" not in about:
         return None
     first = about.get("started_from", {"step": 0, "shared": True})  # records of earlier versions
-    return int(first["step"]) if first["shared"] else None
+    return int(first["step"]) if first.get("shared") else None

@@ -32,9 +32,9 @@ def configure_cache(placement: Placement) -> None:
     """
     enabled = placement.compile_cache
     if enabled:
-        folder = Path(os.environ.get("JAX_COMPILATION_CACHE_DIR") or cache_folder())
-        enabled = "://" in str(folder) or can_write(folder)
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+        address = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(cache_folder())
+        enabled = "://" in address or can_write(Path(address))
+        jax.config.update("jax_compilation_cache_dir", address)
     jax.config.update("jax_enable_compilation_cache", enabled)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_COMPILE_SECONDS)
     # a program that cannot be stored or read is compiled; JAX warns of each one

@@ -42,8 +42,9 @@ from scaling.store.files import (
 from scaling.store.lease import FileStorage
 from scaling.store.origin.anonymous import is_anonymous, public_record
 from scaling.store.sweep_files import read_placement, read_sweep
+from scaling.store.verification.agreement import FINISHED, curve_disagreement
 from scaling.store.verification.checksum import add_checksum
-from scaling.store.verification.record_file import read_record, verified_config
+from scaling.store.verification.record_file import RECORD_REMEDY, read_record, record_stamps, verified_config
 
 STATUSES = ("running", "stopped", "done", "diverged", "failed")
 
@@ -170,6 +171,25 @@ class Store(RemoteHooks):
             self.note_damaged(error)
             return None
 
+    def check_result(self, record: Record) -> None:
+        """Raises DamagedFileError if the final scores of a finished run are not those of the last row of its curve.
+
+        Args:
+            record: The record. A damaged curve is added to `damaged`, and its record remains in use.
+        """
+        if record.status not in FINISHED or not record.final:
+            return
+        folder = self.run_dir(record.run_id)
+        try:
+            last = curve_files.last_table_row(folder / "curve.parquet")
+        except FileNotFoundError:
+            return
+        except DamagedFileError as error:
+            self.note_damaged(error)
+            return
+        if problem := curve_disagreement(record.final, last):
+            raise DamagedFileError(folder / "record.json", problem, RECORD_REMEDY)
+
     def raw_intact(self, run_id: str) -> dict[str, Any] | None:
         """Returns the JSON of a record, or None without a record or with a damaged one, which is added to `damaged`."""
         try:
@@ -188,18 +208,7 @@ class Store(RemoteHooks):
 
     def record_stamps(self) -> dict[str, tuple[int, int, int]]:
         """Returns size, modification time (ns) and inode of each record, which change when it is written again."""
-        stamps = {}
-        try:
-            with os.scandir(self.root / "runs") as folders:
-                for folder in folders:
-                    try:
-                        stat = os.stat(os.path.join(folder.path, "record.json"))
-                    except (FileNotFoundError, NotADirectoryError):
-                        continue
-                    stamps[folder.name] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-        except FileNotFoundError:
-            return {}
-        return dict(sorted(stamps.items()))
+        return record_stamps(self.root / "runs")
 
     def records(self) -> Iterator[Record]:
         """Iterates over all intact records in order of run id; the others are added to `damaged`."""

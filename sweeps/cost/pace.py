@@ -84,7 +84,7 @@ def measure_pace(store: Store) -> Pace | None:
         flops[key] = recorded_step_flops(record)
         flops_done[key] += training_work(record.config, record.about["steps_computed"], flops[key])
         run_times.append(startup)
-        machine_shares.append(record.about.get("machine_share", 1.0))
+        machine_shares.append(record.about.get("machine_share") or 1.0)
         if record.about.get("compile_seconds"):  # in a pack, each run's share
             compile_times.append(record.about["compile_seconds"] * record.about.get("pack", {}).get("runs", 1))
         if "start_seconds" in record.about:

@@ -11,7 +11,7 @@ from scaling.config.text import printable
 from scaling.config.validation import from_dict
 from scaling.counting.counts import total_parameters, total_run_flops
 from scaling.store.cost import cost_so_far, process_seconds
-from scaling.store.damaged import damaged_files, newest_row
+from scaling.store.damaged import damaged_files, newest_row, verified_facts
 from scaling.store.files import DamagedFileError, process_exists
 from scaling.store.origin.anonymous import is_this_host
 from scaling.store.record import STATUSES, Record, Store
@@ -132,7 +132,7 @@ def read_record(store: Store, name: str) -> dict[str, Any] | DamagedFileError:
         name: Id of the run.
     """
     try:
-        return store.raw_record(name) or {}
+        return verified_facts(store, name) or {}
     except DamagedFileError as error:
         store.note_damaged(error)
         return error

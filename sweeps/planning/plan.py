@@ -15,6 +15,7 @@ from scaling.config import run as run_config
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import RunConfig
 from scaling.counting.counts import total_parameters, total_run_flops
+from scaling.store.damaged import verified_facts
 from scaling.store.files import DamagedFileError
 from scaling.store.origin.anonymous import public_configs
 from scaling.store.record import Store
@@ -277,7 +278,7 @@ def recorded_status(store: Store, name: str) -> str | None:
         name: Its run_id.
     """
     try:
-        record = store.raw_record(name)
+        record = verified_facts(store, name)
     except DamagedFileError as error:
         store.note_damaged(error)
         return DAMAGED

@@ -45,16 +45,13 @@ def disagreement(data: Mapping[str, Any], config: RunConfig) -> str:
     return ""
 
 
-def curve_disagreement(status: str, final: Mapping[str, float], last: Mapping[str, float]) -> str:
+def curve_disagreement(final: Mapping[str, float], last: Mapping[str, float]) -> str:
     """Returns which final score of a finished run is not that of the curve's last row; empty if all agree.
 
     Args:
-        status: Status of the record.
-        final: Its final scores.
+        final: The final scores of its record.
         last: The last row of its curve.
     """
-    if status not in FINISHED:
-        return ""
     for name, value in final.items():
         column = CURVE_NAMES.get(name, name)
         if column in last and last[column] != value:

@@ -11,6 +11,7 @@ from scaling.config.validation import shown
 MAX_DEPTH = 20  # of nested objects and lists in `about`
 MAX_PID = 2**31 - 1  # of pid_t
 MAX_NUMBER = 1e300
+MAX_AMOUNT = 1e30  # in `about`: products of a few amounts stay finite
 RECORD_FIELDS = (
     "run_id", "config", "status", "sweep", "params", "flops", "final", "evals", "about", "checksum",
 )  # fmt: skip
@@ -29,7 +30,11 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < MAX_NUMBER
+    return type(value) in (int, float) and 0 <= value < MAX_AMOUNT
+
+
+def _is_small_count(value: Any) -> bool:
+    return _is_count(value) and value < MAX_AMOUNT
 
 
 def _is_process(value: Any) -> bool:
@@ -81,7 +86,7 @@ def _is_corpus(value: Any) -> bool:
 TEXT, COUNT, AMOUNT = "a text", "a whole number of 0 or more", "a number of 0 or more"
 ABOUT_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {  # those that commands read
     **{name: (_is_text, TEXT) for name in ("error", "host", "device", "precision", "tokenizer", "commit", "jax")},
-    **{name: (_is_count, COUNT) for name in ("steps_computed", "shared_steps", "diverged_at", "hosts", "devices")},
+    **{name: (_is_small_count, COUNT) for name in ("steps_computed", "shared_steps", "diverged_at", "hosts", "devices")},
     **{
         name: (_is_amount, AMOUNT)
         for name in (

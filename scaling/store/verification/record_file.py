@@ -14,7 +14,7 @@ from scaling.store.verification.agreement import disagreement
 from scaling.store.verification.checksum import has_right_checksum
 from scaling.store.verification.fields import RECORD_FIELDS, wrong_field
 
-REMEDY = (
+RECORD_REMEDY = (
     "`python -m sweeps launch SWEEP --store ...` or `python -m scaling train` trains it again; or restore the file"
     " from a copy"
 )
@@ -34,21 +34,43 @@ def read_record(path: str) -> dict[str, Any]:
         FileNotFoundError: There is no such file.
         DamagedFileError: It is damaged, or of another run.
     """
-    content = read_bytes(path, REMEDY)
+    content = read_bytes(path, RECORD_REMEDY)
     if len(content) > MAX_BYTES:
-        raise DamagedFileError(path, f"has {len(content):,} bytes: a record has at most {MAX_BYTES:,}", REMEDY)
-    data = parse_json(path, content, REMEDY)
+        raise DamagedFileError(path, f"has {len(content):,} bytes: a record has at most {MAX_BYTES:,}", RECORD_REMEDY)
+    data = parse_json(path, content, RECORD_REMEDY)
     if not isinstance(data, dict) or not data.keys() >= REQUIRED_FIELDS:
-        raise DamagedFileError(path, "not a record", REMEDY)
+        raise DamagedFileError(path, "not a record", RECORD_REMEDY)
     if unknown := sorted(data.keys() - KNOWN_FIELDS):
         raise NewerFileError(path, unknown)
     if problem := wrong_field(data):
-        raise DamagedFileError(path, problem, REMEDY)
+        raise DamagedFileError(path, problem, RECORD_REMEDY)
     if data["run_id"] != (folder := os.path.basename(os.path.dirname(path))):
         raise DamagedFileError(path, f"run_id = {shown(data['run_id'])} in the folder {folder}", COPY_REMEDY)
     if not has_right_checksum(data, content):
-        raise DamagedFileError(path, _edited_field(path, data) or "its checksum differs from its content", REMEDY)
+        raise DamagedFileError(
+            path, _edited_field(path, data) or "its checksum differs from its content", RECORD_REMEDY
+        )
     return data
+
+
+def record_stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Returns size, modification time (ns) and inode of each record in a folder of runs, by run id in order.
+
+    Args:
+        folder: STORE/runs.
+    """
+    stamps = {}
+    try:
+        with os.scandir(folder) as runs:
+            for run in runs:
+                try:
+                    stat = os.stat(os.path.join(run.path, "record.json"))
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                stamps[run.name] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    except FileNotFoundError:
+        return {}
+    return dict(sorted(stamps.items()))
 
 
 def verified_config(path: Path, data: dict[str, Any]) -> RunConfig:
@@ -67,9 +89,9 @@ def verified_config(path: Path, data: dict[str, Any]) -> RunConfig:
     except UnknownFieldError as error:
         raise NewerFileError(path, error.fields) from None
     except (ConfigError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DamagedFileError(path, one_line(error), REMEDY) from None
+        raise DamagedFileError(path, one_line(error), RECORD_REMEDY) from None
     if problem:
-        raise DamagedFileError(path, problem, REMEDY)
+        raise DamagedFileError(path, problem, RECORD_REMEDY)
     return config
 
 

@@ -159,7 +159,7 @@ program_passes(problem, "from time import sleep", find_isolation(), Limits(file_
 
 
 def test_a_killed_evaluation_leaves_no_process(isolation: Isolation) -> None:
-    """The processes of a sandbox are an unprivileged user's, without capabilities, and end with what started them."""
+    """The processes of sandboxes are an unprivileged user's, have own namespaces, and end with what started them."""
     process = subprocess.Popen([sys.executable, "-c", RUN_MARKED], cwd=ROOT)
     try:
         evaluation = Path("/proc", str(process.pid))
@@ -169,6 +169,8 @@ def test_a_killed_evaluation_leaves_no_process(isolation: Isolation) -> None:
             assert set(status["Uid"].split()) == {str(UNPRIVILEGED_ID if os.geteuid() == 0 else os.geteuid())}
             assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0 or os.geteuid() != 0
             assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+            for namespace in ("user", "pid", "net", "uts", "ipc", "mnt"):
+                assert os.readlink(path / "ns" / namespace) != os.readlink(f"/proc/self/ns/{namespace}"), namespace
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
