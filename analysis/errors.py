@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from scaling.config.user_code import UserCodeError, user_errors
 from scaling.config.user_code.sources import shown_path
 
+USER_CODE_SECONDS = 30.0  # time limit of one call of a user's law or figure, and of loading it
+
 
 class FitError(RuntimeError):
     """A law cannot be fitted to these points. The message is one line with the reason."""
@@ -22,10 +24,10 @@ class DataError(ValueError):
 def user_code_errors() -> Iterator[None]:
     """Context in which an error inside a user's file becomes a DataError of one line with the file and the line.
 
-    A DataError or FitError of this package that passes through a user's function is not changed.
+    Code that takes longer than USER_CODE_SECONDS is an error too. A DataError or FitError of this package that passes through a user's function is not changed.
     """
     try:
-        with user_errors():
+        with user_errors(USER_CODE_SECONDS):
             yield
     except UserCodeError as error:
         if isinstance(error.__cause__, DataError | FitError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dis
 import importlib
 import importlib.machinery
 import importlib.util
@@ -11,9 +12,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
+from scaling.config.text import printable
 from scaling.config.user_code.sources import (
     CodeReference,
     SourceFile,
@@ -24,6 +26,9 @@ from scaling.config.user_code.sources import (
     read_code,
     shown_path,
 )
+from scaling.config.user_code.time_limit import UserCodeTimeout, time_limit
+
+IMPORT_SECONDS = 120.0  # time limit of running a user's file; imports of large libraries take up to a minute
 
 _modules: dict[str, SourceFile] = {}  # modules that users' files import, by name: read once, run as they were hashed
 _loaded: dict[tuple[Path, str], ModuleType] = {}  # users' files by path and content hash
@@ -90,7 +95,7 @@ def load_module(code: UserCode) -> ModuleType:
         module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
         sys.modules[name] = module  # dataclasses look their module up there
         try:
-            with user_errors():
+            with user_errors(IMPORT_SECONDS):
                 loader.exec_module(module)
         except BaseException:
             del sys.modules[name]
@@ -100,26 +105,54 @@ def load_module(code: UserCode) -> ModuleType:
 
 
 @contextlib.contextmanager
-def user_errors() -> Iterator[None]:
+def user_errors(seconds: float | None = None) -> Iterator[None]:
     """Context in which an error raised inside a user's code becomes a UserCodeError with its file and line.
 
-    Errors outside a user's code, and KeyboardInterrupt, are not changed.
+    Errors outside a user's code, and an interrupt from the keyboard, are not changed.
+
+    Args:
+        seconds: Time limit, whose excess is an error; None: no limit.
     """
+    limit = contextlib.nullcontext() if seconds is None else time_limit(seconds, frame_location)
     try:
-        yield
-    except (UserCodeError, KeyboardInterrupt, GeneratorExit):
+        with limit:
+            yield
+    except UserCodeError:
         raise
     except BaseException as error:  # SystemExit too: a user's file must not end the process
         line = error_line(error)
-        if line is None:
+        if isinstance(error, UserCodeTimeout):
+            raise UserCodeError(line or f"code of your own {error}") from None
+        if line is None or (isinstance(error, KeyboardInterrupt) and not _is_raised(error)):
             raise
         raise UserCodeError(line) from error
 
 
+def _is_raised(error: BaseException) -> bool:
+    """Whether a `raise` statement raised an error, rather than a signal."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and dis.opname[frame.tb_frame.f_code.co_code[frame.tb_lasti]] == "RAISE_VARARGS"
+
+
+def frame_location(frame: FrameType | None) -> str:
+    """Returns `FILE.py, line N` of the innermost frame in a user's code, as messages show it.
+
+    Args:
+        frame: A frame that it called, or that called it.
+    """
+    while frame is not None and frame.f_code.co_filename not in _user_files:
+        frame = frame.f_back
+    return "code of your own" if frame is None else f"{shown_path(frame.f_code.co_filename)}, line {frame.f_lineno}"
+
+
 def error_line(error: BaseException) -> str | None:
     """Returns `FILE.py, line N: ErrorType: message` of an error raised inside a user's code, None of another error."""
-    message = " ".join(str(error).split())
+    message = printable(" ".join(str(error).split()))
     described = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    if isinstance(error, UserCodeTimeout):
+        described = message
     if isinstance(error, SyntaxError) and error.filename in _user_files:
         return f"{shown_path(error.filename)}, line {error.lineno}: {type(error).__name__}: {error.msg}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in _user_files]
@@ -182,7 +215,7 @@ def _register_modules(code: UserCode) -> None:
 def _import_module(code: UserCode) -> ModuleType:
     if _imported.get(code.source, code.sha256) != code.sha256:
         raise UserCodeError(f"{code.source}: has changed since this process imported it: start a new one")
-    with user_errors():
+    with user_errors(IMPORT_SECONDS):
         try:
             module = importlib.import_module(code.source)
         except ImportError as error:
