@@ -24,7 +24,8 @@ class DataError(ValueError):
 def user_code_errors() -> Iterator[None]:
     """Context in which an error inside a user's file becomes a DataError of one line with the file and the line.
 
-    Code that takes longer than USER_CODE_SECONDS is an error too. A DataError or FitError of this package that passes through a user's function is not changed.
+    Code that takes longer than USER_CODE_SECONDS is an error too. A DataError or FitError of this package that passes
+    through a user's function is not changed.
     """
     try:
         with user_errors(USER_CODE_SECONDS):

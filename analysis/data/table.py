@@ -175,7 +175,7 @@ def _plain_numbers(column: pd.Series) -> np.ndarray | None:
         numbers = pc.cast(pc.if_else(pc.equal(texts, ""), None, texts), pa.float64())
     except pa.ArrowException:
         return None
-    return numbers.to_pandas().to_numpy(np.float64)
+    return np.array(numbers, np.float64)
 
 
 def _has_decimal_commas(texts: list[str]) -> bool:

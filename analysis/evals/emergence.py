@@ -6,9 +6,7 @@ Key: r runs, n scales, I items, B bootstrap samples.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +24,7 @@ from analysis.evals.tasks import Curve, Finding, Task, TaskMetric, bootstrap_wei
 from analysis.evals.verdict import ARTEFACT, BREAK, INCONCLUSIVE, Verdict, judge_emergence
 from analysis.fitting.options import FitOptions
 from analysis.format import json_ready
-from analysis.solver.processes import fork_processes
+from analysis.solver.processes import fork_pool, fork_processes, map_in_pool
 from analysis.uncertainty import intervals
 from scaling.store.score_intervals import wilson_interval
 
@@ -105,8 +103,8 @@ def _with_predictions(findings: list[Finding], options: EmergenceOptions) -> lis
     workers = min(fork_processes(), len(findings))
     if workers <= 1:
         return [add_predictions(*row) for row in arguments]
-    with ProcessPoolExecutor(workers, get_context("fork")) as pool:
-        return list(pool.map(add_predictions, *zip(*arguments, strict=True)))
+    with fork_pool(workers) as pool:
+        return list(map_in_pool(pool, add_predictions, *zip(*arguments, strict=True)))
 
 
 def _finding(task: Task, options: EmergenceOptions) -> Finding:

@@ -125,14 +125,22 @@ def _numbers(parameter: inspect.Parameter, where: str) -> tuple[float, ...]:
 
 
 def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function with its errors as DataErrors."""
+    """The function with its errors as DataErrors; a change of its inputs, which are those of all calls, is one."""
 
     @functools.wraps(function)
     def reported(*inputs: Any, **params: Any) -> Any:
         with user_code_errors():
-            return function(*inputs, **params)
+            return function(*map(_read_only, inputs), **params)
 
     return reported
+
+
+def _read_only(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    view = value.view()
+    view.flags.writeable = False
+    return view
 
 
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:

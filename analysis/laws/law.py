@@ -227,6 +227,7 @@ def _with_arguments(
     arguments = [p for p in signature.parameters.values() if p.kind is not p.KEYWORD_ONLY or p.name in parameters]
     constrained.__signature__ = signature.replace(parameters=arguments)  # type: ignore[attr-defined]
     constrained.__doc__ = function.__doc__
+    constrained.__wrapped__ = function  # type: ignore[attr-defined]  # where a user's law is defined
     return constrained
 
 

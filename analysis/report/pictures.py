@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +14,7 @@ from analysis.figures.alt_text import alt_text
 from analysis.figures.options import FigureOptions
 from analysis.figures.source import Source
 from analysis.report import sentences
-from analysis.solver.processes import fork_processes
+from analysis.solver.processes import fork_pool, fork_processes, map_in_pool
 from scaling.store.files import write_atomic
 
 FILES = {"pdf": "PDF", "png": "PNG", "data.csv": "data (CSV)", "about.json": "origin (JSON)"}  # link text by suffix
@@ -63,8 +61,8 @@ def draw_pictures(titles: Mapping[str, str], source: Source, folder: Path) -> It
     workers = min(fork_processes(), len(titles))
     if workers <= 1:
         return map(partial(draw_picture, source=source, folder=folder), titles, titles.values())
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _remember, (source, folder))
-    pictures = pool.map(_draw_remembered, titles, titles.values())
+    pool = fork_pool(workers, _remember, source, folder)
+    pictures = map_in_pool(pool, _draw_remembered, titles, titles.values())
     pool.shutdown(wait=False)
     return pictures
 

@@ -226,7 +226,8 @@ class Problem:
             shift_KSP[np.arange(len(columns)), :, columns] = step_SK.T
             both = self.model(np.concatenate([u_SP + shift_KSP, u_SP - shift_KSP]).reshape(-1, P))
             ahead_KSn, behind_KSn = both.reshape(2, len(columns), S, n)
-            slope_KSn = dlink_Sn * (ahead_KSn - behind_KSn) / (2 * step_SK.T[..., None])
+            with np.errstate(all="ignore"):  # a law that is not finite there
+                slope_KSn = dlink_Sn * (ahead_KSn - behind_KSn) / (2 * step_SK.T[..., None])
             jacobian_SPn[:, columns] = slope_KSn.transpose(1, 0, 2)
 
     def _nonlinear_params(self, u_SP: np.ndarray) -> dict[str, np.ndarray]:

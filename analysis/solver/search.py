@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.errors import FitError
+from analysis.errors import DataError, FitError, code_location
+from analysis.laws.law import Law
 from analysis.solver import local_minima
 from analysis.solver.minimise import minimise, minimise_absolute_deviations, polish
 from analysis.solver.problem import Problem
 from analysis.solver.projection import lowest_cells
+from scaling.config.user_code import is_user_code
 
 # Stages of a search for one minimum only: steps of all starts, and number of the lowest that go on.
 STAGES = ((40, 20), (60, 8))
@@ -46,6 +48,7 @@ def search(problem: Problem, find_others: bool = True) -> Solution:
 
     Raises:
         FitError: No start gives the law a finite value on these points.
+        DataError: The same, of a user's law.
     """
     starts = _starts(problem)
     if problem.law.local_only:
@@ -63,7 +66,7 @@ def search(problem: Problem, find_others: bool = True) -> Solution:
             u_SP = u_SP[np.argsort(np.where(np.isnan(cost), np.inf, cost), kind="stable")[:kept]]
         starts = u_SP
     u_SP, cost = minimise(sample, u_SP)
-    best = _lowest(cost)
+    best = _lowest(cost, problem.law)
     u = u_SP[best]
     if sample is not problem:
         u = minimise(problem, problem.coordinates(sample.params(u[None])))[0][0]
@@ -82,7 +85,7 @@ def _nearest(problem: Problem, starts_SP: np.ndarray) -> Solution:
     """The lowest of the local minima next to the starts, for laws with `local_only`."""
     u_SP = local_minima.descend_from(problem, starts_SP)
     cost = problem.cost(problem.residual(u_SP))
-    best = _lowest(cost)
+    best = _lowest(cost, problem.law)
     u = local_minima.refine(problem, u_SP[best][None])[0]
     minima = local_minima.distinct_minima(problem, u_SP, cost, u, best)
     return _solution(problem, minima, _count_agreed(problem, u_SP, cost, minima[0]))
@@ -106,10 +109,18 @@ def _count_agreed(
     return {"tried": len(u_SP), "agreed": int(np.sum(agreed))}
 
 
-def _lowest(cost_S: np.ndarray) -> int:
+def _lowest(cost_S: np.ndarray, law: Law) -> int:
     if not np.isfinite(cost_S).any():
-        raise FitError("no start gives the law a finite value on these points")
+        raise _no_finite_value(law)
     return int(np.nanargmin(cost_S))
+
+
+def _no_finite_value(law: Law) -> DataError | FitError:
+    """The error of a law without a finite value; of a user's law it is in the file."""
+    reason = "no start gives the law a finite value on these points"
+    if is_user_code(law.function):
+        return DataError(f"{code_location(law.function)}: {reason}: check what it returns, or change the starts")
+    return FitError(reason)
 
 
 def _starts(problem: Problem) -> np.ndarray:

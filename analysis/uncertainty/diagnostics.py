@@ -18,6 +18,7 @@ from analysis.uncertainty.verdicts import warning
 
 AT_BOUND = 1e-6  # relative distance from a bound, or share of a term in the loss, that counts as at the bound
 OUTLIER = 8.0  # robust standard deviations; probability 1e-15 for normal residuals
+CONSTANT = 1e-12  # relative range of the outputs of a law that is constant, rounding aside
 MIN_SINGULAR = 1e-5  # ratio of singular values of J below which the parameters are not determined
 MIN_SPARE_POINTS = 5  # smallest number of points minus parameters
 MIN_AGREED, MIN_AGREED_SHARE = 2, 0.25  # smallest number and share of starts that reach the lowest objective
@@ -54,7 +55,7 @@ def check_bounds(problem: Problem, u_P: np.ndarray, samples: dict[str, np.ndarra
 
 
 def check_design(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]:
-    """Warns if the points do not determine the parameters separately, or are too few.
+    """Warns if the law is constant, or the points do not determine the parameters separately or are too few.
 
     Args:
         problem: The law on points.
@@ -65,7 +66,14 @@ def check_design(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]
     J = problem.jacobian(u_P[None])[0] * np.sqrt(problem.weights)
     size = np.linalg.norm(J, axis=-1, keepdims=True)
     singular = np.linalg.svd(J / np.where(size > 0, size, 1.0), compute_uv=False)
-    if singular[-1] < MIN_SINGULAR * singular[0]:
+    output_n = problem.model(u_P[None])[0]
+    if np.ptp(output_n) <= CONSTANT * np.abs(output_n).max() and any(np.ptp(x_n) > 0 for x_n in problem.inputs):
+        sentence = f"the law returns {output_n[0]:.4g} at all points: its output does not depend on its inputs"
+        warnings.append(warning("unidentifiable", sentence))
+    if not singular[0]:
+        sentence = "no parameter changes the output of the law: the parameters are the starts of the search"
+        warnings.append(warning("unidentifiable", sentence))
+    elif singular[-1] < MIN_SINGULAR * singular[0]:
         condition = (singular[0] / max(singular[-1], 1e-150)) ** 2
         sentence = f"these points do not determine the parameters separately (condition number {condition:.1g})"
         warnings.append(warning("unidentifiable", sentence))

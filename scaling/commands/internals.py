@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import io
 import json
@@ -11,7 +12,6 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -177,7 +177,7 @@ def write_parquet(out: Path, about: dict[str, Any], parts: Any) -> None:
         flush_to_disk(file)
 
 
-@contextmanager
+@contextlib.contextmanager
 def growing_file(out: Path, about: dict[str, Any]) -> Iterator[tuple[Path, Callable[[int], None]]]:
     """Context with a temporary file, renamed to `out` at the end and removed on error, and a progress function.
 
@@ -207,7 +207,8 @@ def growing_file(out: Path, about: dict[str, Any]) -> Iterator[tuple[Path, Calla
             yield path, advance
             os.replace(path, out)
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only file system it was not created
+            path.unlink()
 
 
 def flush_to_disk(file: BinaryIO) -> None:

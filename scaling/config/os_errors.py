@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from scaling.config.text import printable
 from scaling.config.validation import one_line
@@ -65,6 +67,22 @@ def name_file(path: Path) -> Iterator[None]:
         if error.filename is None or Path(os.fsdecode(error.filename)).parent == path.parent:
             error.filename, error.filename2 = str(path), None
         raise
+
+
+def open_file(path: Path | str) -> BinaryIO:
+    """Opens a regular file for reading; a FIFO, whose reader waits for a writer, is an OSError.
+
+    Args:
+        path: The file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # absent on Windows
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
 def discard_unwritable_output() -> None:

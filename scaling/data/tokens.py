@@ -16,6 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from scaling.config.os_errors import open_file
+from scaling.store.files import write_atomic
+
 MAGIC = b"SCLTOKS1"
 ALIGNMENT = 4096  # bytes: the tokens start at a multiple of a memory page
 CHUNK_BYTES = 1 << 22  # bytes read or written at a time
@@ -109,7 +112,7 @@ def read_header(path: Path) -> dict[str, Any]:
     """
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(16)
             if size == 0:
                 raise CorpusError(f"{path}: empty: {REMEDY}")
@@ -162,8 +165,8 @@ def _verification_mark(path: Path) -> tuple[Path, str]:
 
 def _is_verified(path: Path) -> bool:
     mark, state = _verification_mark(path)
-    with contextlib.suppress(OSError):
-        return mark.read_bytes() == state.encode()
+    with contextlib.suppress(OSError), open_file(mark) as file:
+        return file.read() == state.encode()
     return False
 
 
@@ -171,7 +174,7 @@ def mark_verified(path: Path) -> None:
     """Records that the file in its present state matches its checksum."""
     mark, state = _verification_mark(path)
     with contextlib.suppress(OSError):  # a read-only or full folder: the file is verified again next time
-        mark.write_text(state)
+        write_atomic(mark, state.encode())
 
 
 def has_content(path: Path, expected: str) -> bool:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from scaling.config.os_errors import name_file
+from scaling.config.os_errors import name_file, open_file
 from scaling.config.validation import shown
 from scaling.store.files import DamagedFileError, UnreadableFileError, parse_json, read_bytes, write_atomic
 from scaling.store.verification import parquet
@@ -108,7 +108,7 @@ def last_row(folder: Path) -> dict[str, float] | None:
     """
     path = folder / "curve.jsonl"
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             lines = file.read().splitlines(keepends=True)
     except (FileNotFoundError, NotADirectoryError):

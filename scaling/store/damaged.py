@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from scaling.config.text import printable
 from scaling.store.files import DamagedFileError
 from scaling.store.record import Record, Store
+from scaling.store.verification.record_file import verified_config
 
 
 def print_damaged(store: Store, stream: TextIO | None = None) -> None:
@@ -47,7 +48,7 @@ def verified_facts(store: Store, run_id: str) -> dict[str, Any] | None:
     """
     data = store.raw_record(run_id)
     if data is not None and "checksum" not in data:
-        store.read(run_id)
+        verified_config(store.run_dir(run_id) / "record.json", data)
     return data
 
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling.config.os_errors import name_file, remedy_of_os_error
+from scaling.config.os_errors import name_file, open_file, remedy_of_os_error
 from scaling.config.validation import NEWER_VERSION, shown
 
-PLAIN_NAME = re.compile(r"\w[\w.:,=+@-]{0,254}")
+PLAIN_NAME = re.compile(r"[^/.\x00-\x1f][^/\x00-\x1f]{0,254}")
 RESTORE = "restore it from a copy, or remove it"  # what to do about a damaged file unless there is a better way
 
 
@@ -74,10 +74,13 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Writes a file atomically: it is complete or unchanged even if the process or the machine stops.
 
     Args:
-        path: The file; its folder is created if needed.
+        path: The file; its folder is created if needed. A device or a pipe, such as /dev/stdout, is written to directly.
         data: Its content.
     """
     with name_file(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(data)
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -167,7 +170,7 @@ def read_bytes(path: Path | str, remedy: str = RESTORE) -> bytes:
         DamagedFileError: It is not a file.
     """
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return file.read()
     except FileNotFoundError:
         raise
@@ -201,10 +204,12 @@ def plain_name(kind: str, name: str) -> str:
         name: The name, such as a run id.
 
     Raises:
-        StoreError: It has a slash or another special character, or starts with a dot.
+        StoreError: It has a slash or a control character, or starts with a dot.
     """
     if not isinstance(name, str) or not PLAIN_NAME.fullmatch(name):
-        raise StoreError(f"{kind} {shown(name)}: not a name of a {kind}: must have only letters, digits and _-.:,=+@")
+        raise StoreError(
+            f"{kind} {shown(name)}: must be a plain name: no slash, no control character, no dot at its start"
+        )
     return name
 
 
@@ -242,7 +247,8 @@ class LocalFiles:
 
     def read(self, file: str) -> bytes:
         """Reads a file; FileNotFoundError if it does not exist."""
-        return (self.root / file).read_bytes()
+        with open_file(self.root / file) as stream:
+            return stream.read()
 
     def write(self, file: str, data: bytes) -> None:
         """Writes a file atomically, replacing it if it exists.

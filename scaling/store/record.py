@@ -33,6 +33,7 @@ from scaling.store import curve_files, lease
 from scaling.store.files import (
     DamagedFileError,
     LocalFiles,
+    NewerFileError,
     RemoteHooks,
     StoreError,
     plain_name,
@@ -160,7 +161,10 @@ class Store(RemoteHooks):
         data = self.raw_record(run_id)
         if data is None:
             return None
-        config = verified_config(self.run_dir(run_id) / "record.json", data)
+        path = self.run_dir(run_id) / "record.json"
+        config = verified_config(path, data)
+        if data["status"] not in STATUSES:
+            raise NewerFileError(path, [f"status = {data['status']!r}"])
         return Record(**{name: value for name, value in data.items() if name != "checksum"} | {"config": config})
 
     def read_intact(self, run_id: str) -> Record | None:

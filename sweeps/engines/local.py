@@ -228,7 +228,7 @@ def _read_events(
             if event is not None:
                 events.put((worker, event))
             else:
-                with worker.log.open("a") as file:
+                with contextlib.suppress(OSError), worker.log.open("a") as file:  # such as a full disk
                     file.write(line)
     child.wait()
     events.put((worker, None))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from scaling.config.os_errors import name_file
 from scaling.store.files import process_exists
 from scaling.store.origin.anonymous import host_name, is_this_host
 from scaling.store.record import Store
@@ -87,7 +88,8 @@ def launcher_lock(store: Store, sweep: str) -> Iterator[int]:
                 f"sweep {sweep} is being launched in {store.address} by {holder}: wait for it, or stop it first"
             ) from None
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {host_name(store.root)}\n".encode(), 0)
+        with name_file(path):
+            os.pwrite(descriptor, f"process {os.getpid()} on {host_name(store.root)}\n".encode(), 0)
         yield descriptor
     finally:
         os.close(descriptor)

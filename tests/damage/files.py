@@ -44,7 +44,7 @@ FILE_KINDS = (
     FileKind("items", "store/runs/*/items/*.parquet", "parquet", of_run=True),
     FileKind("log", "store/runs/*/log.txt", "bytes", of_run=True),
     FileKind("run", "store/runs/*", "folder", of_run=True),
-    FileKind("lease", "store/leases/*/*.json", "json", of_run=True),
+    FileKind("lease", "store/leases/*/*.json", "json", is_cache=True, of_run=True),
     FileKind("sweep", "store/sweeps/*.json", "json"),
     FileKind("placement", "store/sweeps/*.place", "json"),
     FileKind("launch-log", "store/sweeps/*.log", "bytes"),

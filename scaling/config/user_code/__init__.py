@@ -6,13 +6,14 @@ file names it: callers load a reference only when the user names it on the comma
 Standard library only.
 """
 
-from scaling.config.user_code.loading import load_object, user_errors
+from scaling.config.user_code.loading import is_user_code, load_object, user_errors
 from scaling.config.user_code.sources import CodeReference, UserCode, UserCodeError, parse_reference, read_code
 
 __all__ = [
     "CodeReference",
     "UserCode",
     "UserCodeError",
+    "is_user_code",
     "load_object",
     "parse_reference",
     "read_code",

@@ -8,6 +8,7 @@ import dis
 import importlib
 import importlib.machinery
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -134,6 +135,12 @@ def _is_raised(error: BaseException) -> bool:
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     return frame is not None and dis.opname[frame.tb_frame.f_code.co_code[frame.tb_lasti]] == "RAISE_VARARGS"
+
+
+def is_user_code(function: Callable[..., object]) -> bool:
+    """Returns whether a function is defined in a user's file that was loaded."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is not None and code.co_filename in _user_files
 
 
 def frame_location(frame: FrameType | None) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -17,8 +16,11 @@ from typing import NoReturn
 
 from scaling.config.exit_status import BAD_INPUT
 from scaling.config.text import printable
+from scaling.config.user_code.sources import UserCodeError
 
 SECONDS_VARIABLE = "SCALING_USER_CODE_SECONDS"  # environment variable with another limit; 0: none
+MAX_SECONDS = 1e8  # three years; timers take no longer ones
+STANDARD_ERROR = 2  # file descriptor
 AGAIN_SECONDS = 2.0  # after the limit, until the process is ended because code goes on after the exception
 
 
@@ -40,8 +42,11 @@ def time_limit(seconds: float, describe: Callable[[FrameType | None], str]) -> I
     Args:
         seconds: The limit; the environment variable SCALING_USER_CODE_SECONDS overrides it.
         describe: Returns the file and line of a frame, for that line.
+
+    Raises:
+        UserCodeError: The environment variable is not a number of seconds.
     """
-    seconds = float(os.environ.get(SECONDS_VARIABLE) or seconds)
+    seconds = _seconds(seconds)
     is_main = threading.current_thread() is threading.main_thread()
     if _active or not seconds or not is_main or not hasattr(signal, "setitimer"):
         yield
@@ -53,7 +58,7 @@ def time_limit(seconds: float, describe: Callable[[FrameType | None], str]) -> I
         nonlocal alarms
         alarms += 1
         if alarms > 1:
-            os.write(sys.stderr.fileno(), f"error: {printable(describe(frame))}: {reason}\n".encode())
+            os.write(STANDARD_ERROR, f"error: {printable(describe(frame))}: {reason}\n".encode())
             os._exit(BAD_INPUT)
         raise UserCodeTimeout(reason)
 
@@ -66,3 +71,15 @@ def time_limit(seconds: float, describe: Callable[[FrameType | None], str]) -> I
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, earlier)
         _active.pop()
+
+
+def _seconds(default: float) -> float:
+    """The limit of the environment variable, else the default; 0: none."""
+    text = os.environ.get(SECONDS_VARIABLE)
+    try:
+        seconds = float(text) if text else default
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < MAX_SECONDS:
+        raise UserCodeError(f"{SECONDS_VARIABLE}={text}: must be a number of seconds, or 0 for no limit")
+    return seconds

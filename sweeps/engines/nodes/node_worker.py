@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scaling.config.os_errors import name_file
 from scaling.config.run import load
 from scaling.config.user_code.blocks import use_code
 from scaling.store.record import Store
@@ -115,7 +116,7 @@ def append_note(task: NodeTask, note: Note) -> None:
         note: An event.
     """
     task.notes.parent.mkdir(parents=True, exist_ok=True)
-    with task.notes.open("ab+") as file:
+    with name_file(task.notes), task.notes.open("ab+") as file:
         file.seek(max(0, file.tell() - 1))
         separator = b"" if file.read() in (b"", b"\n") else b"\n"
         file.write(separator + json.dumps(note).encode() + b"\n")

@@ -25,7 +25,7 @@ def many(root: Path, count: int) -> Store:
     """A store of records of earlier versions, without checksums; written as fast as files can be."""
     store, random = Store(root), np.random.default_rng(0)
     for seed in range(count):
-        run = config(4 * int(random.integers(2, 64)), int(random.integers(50, 5000)), budget=1e12, seed=seed)
+        run = config(8 * int(random.integers(1, 32)), int(random.integers(50, 5000)), budget=1e12, seed=seed)
         record = record_of(run, loss=0.0)
         N, D = record.params["total"], run.tokens
         loss = (1.7 + 400 / N**0.34 + 400 / D**0.28) * np.exp(0.003 * random.standard_normal())

@@ -35,7 +35,7 @@ def test_curves_and_evaluations_of_a_ramped_run_are_placed_by_the_tokens_read(
     tmp_path: Path, ramped: RunConfig
 ) -> None:
     store = Store(tmp_path)
-    record = add_record(store, ramped)
+    record = add_record(store, ramped, loss=3.0)
     assert record.token_share(5) == SHARE_AT_5
     store.finish_curve(record.run_id, [{"step": s, "loss": 3.0, "val_loss": 3.0} for s in (5, 20)])
     answer = items_store.row("digits", 0, "exact", 0, answer="1", answer_logp=[-1.0], chance=0.0, greedy=True)

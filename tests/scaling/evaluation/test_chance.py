@@ -56,6 +56,7 @@ def test_of_every_family(name: str, scorer: Scorer) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("isolation")  # skipped where programs cannot be isolated
 def test_of_every_benchmark(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines in each format whose right answers are drawn; numbers and programs by chance are never right."""
     pytest.importorskip("lm_eval")

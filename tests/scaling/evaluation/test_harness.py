@@ -16,6 +16,7 @@ from scaling.evaluation.harness.config import HarnessOptions
 from scaling.evaluation.harness.local import FORMATS, TASKS, read_task
 from scaling.evaluation.harness.rows import pass_at_k
 from scaling.evaluation.harness.run import run_harness
+from scaling.evaluation.harness.sandbox.isolation import Isolation
 from scaling.inference.options import Generation
 from scaling.inference.scorer import Scorer
 from scaling.store import items
@@ -193,7 +194,7 @@ def test_pass_at_k_is_the_share_of_draws_that_pass() -> None:
         pass_at_k(5, 1, 6)
 
 
-def test_programs_are_run_where_asked_and_no_sooner(tmp_path: Path) -> None:
+def test_programs_are_run_where_asked_and_no_sooner(isolation: Isolation) -> None:
     """Of what the harness hands over: a greedy program that fails, two samples of which one passes."""
     from scaling.evaluation.harness.rows import harness_rows
 
@@ -204,7 +205,19 @@ def test_programs_are_run_where_asked_and_no_sooner(tmp_path: Path) -> None:
     [row], more = harness_rows(model, "humaneval", 0, [sample], harness_options("humaneval"))
     assert "passed" not in row and more == {} and row["generated"] == texts
     [row], more = harness_rows(model, "humaneval", 0, [sample], harness_options("humaneval", run_code=True))
-    assert row["passed"] == [False, True, False] and {name: score.value for name, score in more.items()} == {
-        "passed": 0,
-        "pass@1": 0.5,
-    }
+    assert row["passed"] == [False, True, False] and row["isolation"] == isolation.name
+    assert {name: score.value for name, score in more.items()} == {"passed": 0, "pass@1": 0.5}
+    [unsafe], same = harness_rows(model, "humaneval", 0, [sample], harness_options("humaneval", unsafe_run_code=True))
+    assert unsafe == row | {"isolation": "none"} and same == more
+
+
+@pytest.mark.slow
+def test_how_programs_were_run_is_a_fact_of_the_record(scorer: Scorer, isolation: Isolation, tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval")
+    result = run_harness(scorer, tmp_path, harness_options("humaneval", run_code=True))
+    assert result.facts["humaneval/isolated"] == 1 and result.notes == []
+    assert {row["isolation"] for row in item_rows(tmp_path, "humaneval")} == {isolation.name}
+    result = run_harness(scorer, tmp_path, harness_options("humaneval", unsafe_run_code=True))
+    assert result.facts["humaneval/isolated"] == 0 and "without isolation" in result.notes[0]
+    result = run_harness(scorer, tmp_path, harness_options("humaneval"))
+    assert result.facts == {} and all("isolation" not in row for row in item_rows(tmp_path, "humaneval"))

@@ -39,7 +39,8 @@ def test_what_a_process_had_not_saved_when_it_was_killed_is_spent_too(tmp_path: 
     under_way(store, config, 100.0, 60, pack={"runs": 4, "places": 4, "devices": 1})
     assert plan_spending(planned, store)[1] == pytest.approx(25.0, abs=1.0)  # a quarter of its device
     old = store.run_dir(run_id(config)) / "curve.jsonl"  # of the process before: this one has not begun
-    store.write(Record(run_id=run_id(config), config=config, status="running", about={"seconds": 9.0, "started": "x"}))
+    about = {"seconds": 9.0, "started": datetime.now(UTC).isoformat()}
+    store.write(Record(run_id=run_id(config), config=config, status="running", about=about))
     assert old.exists() and plan_spending(planned, store) == (0, 9.0)
 
 

@@ -1,7 +1,7 @@
 """Tests that names, errors and logs of runs reach the terminal of a sweep as literal text."""
 
+import dataclasses
 import io
-import json
 
 import pytest
 from rich.console import Console
@@ -21,8 +21,7 @@ def store(tmp_path):
     store, subject = Store(tmp_path), config(16, 100)
     record = add_record(store, subject, status="failed", loss=None)
     store.write_sweep("small", [subject], [record.run_id], [{"N": 1, "D": 1, "C": 1, "from": 0}])
-    path = store.root / "runs" / record.run_id / "record.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"about": {"error": HOSTILE}}))
+    store.write(dataclasses.replace(record, about={"error": HOSTILE}))
     return store
 
 

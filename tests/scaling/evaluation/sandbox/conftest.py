@@ -13,9 +13,7 @@ from typing import Any
 
 import pytest
 
-from scaling.config.validation import ConfigError
 from scaling.evaluation.harness.sandbox.isolation import Isolation
-from scaling.evaluation.harness.sandbox.programs import find_isolation
 from tests.support.commands import ROOT
 
 NOBODY = 65534
@@ -32,17 +30,6 @@ programs, isolated, limits = json.load(sys.stdin)
 problems = [(Problem("", test, name), source) for source, name, test in programs]
 print(json.dumps(run_programs(problems, find_isolation() if isolated else NO_ISOLATION, Limits(**limits))))
 """
-
-
-@pytest.fixture(scope="session")
-def isolation() -> Isolation:
-    """How this machine isolates programs; the tests are skipped where it cannot, except where it is expected to."""
-    try:
-        return find_isolation()
-    except ConfigError as error:
-        if os.environ.get("CI") and shutil.which("bwrap"):
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

@@ -129,14 +129,14 @@ def may_gain_privileges(host):
     import ctypes
     import os
 
-    found = any(
+    has_some = any(
         os.stat(os.path.join(folder, name)).st_mode & 0o6000
         for folder in ("/usr/bin", "/usr/sbin", "/bin")
         if os.path.isdir(folder)
         for name in os.listdir(folder)
         if os.path.exists(os.path.join(folder, name))
     )
-    return found and ctypes.CDLL(None).prctl(39, 0, 0, 0, 0) == 0  # PR_GET_NO_NEW_PRIVS
+    return has_some and ctypes.CDLL(None).prctl(39, 0, 0, 0, 0) == 0  # PR_GET_NO_NEW_PRIVS
 
 
 def traces_a_process(host):
