@@ -21,6 +21,7 @@ REMEDIES = {  # by number of the error
     errno.EACCES: "change the permissions, or choose another path",
     errno.EPERM: "change the permissions, or choose another path",
     errno.EISDIR: "must be a file: give the path of a file, or move this folder away",
+    errno.EEXIST: "a part of the path is a file: choose another path, or move this file away",
     errno.ENOTDIR: "a part of the path is a file: choose another path, or move this file away",
     errno.ELOOP: "a link that leads to itself: remove it",
     errno.ENOENT: "check the path",

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +29,7 @@ from scaling.data.tokens import (
 )
 from scaling.store.files import process_exists
 from scaling.store.origin.anonymous import is_this_host
+from scaling.store.origin.clock import time_of_day
 from scaling.store.origin.machine import machine_alias
 
 ABANDONED_SECONDS = 86_400  # after a day without a change, a partial file of another host counts as abandoned
@@ -199,6 +199,6 @@ def remove_abandoned_files(folder: Path) -> None:
             if is_this_host(host):
                 abandoned = not process_exists(int(pid))
             else:
-                abandoned = time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+                abandoned = time_of_day() - path.stat().st_mtime > ABANDONED_SECONDS
             if abandoned:
                 path.unlink()

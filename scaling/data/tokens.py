@@ -173,6 +173,8 @@ def _is_verified(path: Path) -> bool:
 def mark_verified(path: Path) -> None:
     """Records that the file in its present state matches its checksum."""
     mark, state = _verification_mark(path)
+    if mark.exists() and not mark.is_file():  # such as a FIFO, which would be written to
+        return
     with contextlib.suppress(OSError):  # a read-only or full folder: the file is verified again next time
         write_atomic(mark, state.encode())
 

@@ -7,7 +7,6 @@ import os
 import platform
 import socket
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import Any
 
 import jax
@@ -22,6 +21,7 @@ from scaling.store.damaged import read_or_set_aside
 from scaling.store.files import write_atomic
 from scaling.store.lease import Lease, LeaseHeldError
 from scaling.store.origin.anonymous import public_configs
+from scaling.store.origin.clock import current_date
 from scaling.store.origin.commit import code_commit
 from scaling.store.record import Record, Store
 from scaling.training import startup
@@ -130,7 +130,7 @@ def provenance(config: RunConfig, store: Store, earlier: Record | None) -> dict[
         carried["before"] = [*earlier.about.get("before", []), process]
     return {
         "commit": code_commit() or "unknown",
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": current_date(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "device": device.device_kind if device.platform != "cpu" else platform.machine() + " CPU",

@@ -1,6 +1,7 @@
 """A small trainer for the tests of sweeps: a real process with the trainer's events, records, resumption and exits.
 
-STORE/behave.json maps run ids to what shall happen: fail, diverge, die (each time), die-once, deaf (ignores SIGTERM).
+STORE/behave.json maps run ids to what shall happen: fail, diverge, die (each time), die-once, deaf (ignores SIGTERM),
+clock=SECONDS (sets the clock of tests).
 "all": "die-waiting" ends the process while it waits for a run of another process; "in-order" ends the process with the first run that fails.
 STORE/pace is the seconds a step takes.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from scaling.config.run import load, run_id
+from scaling.store.origin.clock import CLOCK_FILE
 from scaling.store.record import Record, Store
 
 arguments = sys.argv[1:]
@@ -70,6 +72,8 @@ for config in configs:
     )
     begun = time.monotonic()
     how = behave.get(name)
+    if how and how.startswith("clock="):
+        Path(os.environ[CLOCK_FILE]).write_text(how.partition("=")[2])
     if how == "die-compiling":
         os.kill(os.getpid(), signal.SIGKILL)
     say(event="start", run_id=name, steps=config.steps, **{"from": first})

@@ -13,13 +13,13 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.config.os_errors import name_file
 from scaling.config.run import RunConfig, run_id
 from scaling.store.files import write_atomic
+from scaling.store.origin.clock import time_of_day
 from scaling.store.record import Record, Store
 from scaling.store.verification.masked_crc import masked_crc
 
@@ -36,7 +36,7 @@ class TensorBoard:
         """Starts a new file with the curve so far; does nothing on hosts that do not write."""
         self.config, self.store = config, store
         folder = store.root / "tensorboard" / title(config)
-        self.path = folder / f"events.out.tfevents.{time.time_ns() // 10**6:013d}" if store.writes else None
+        self.path = folder / f"events.out.tfevents.{int(1000 * time_of_day()):013d}" if store.writes else None
         if self.path is None:
             return
         older = list(folder.glob("events.out.tfevents.*"))
@@ -102,7 +102,7 @@ def event(step: int, field: bytes) -> bytes:
         step: Number of finished steps.
         field: The encoded field.
     """
-    return b"\x09" + struct.pack("<d", time.time()) + varint_field(2, step) + field
+    return b"\x09" + struct.pack("<d", time_of_day()) + varint_field(2, step) + field
 
 
 def summary(row: dict[str, float]) -> bytes:

@@ -237,7 +237,14 @@ def test_a_cluster_out_of_reach_is_no_failed_run(store: Store, tiny: RunConfig, 
 def stands(store: Store, tiny: RunConfig, status: str, steps: int, first: int | None = None, pid: int = 1) -> None:
     """A run as its trainer left it in the store: the process of that number, from `first`, at the last of its steps."""
     began = {} if first is None else {"started_from": {"step": first}}
-    store.write(Record(run_id=run_id(tiny), config=tiny, status=status, about={"started": "noon", "pid": pid, **began}))
+    store.write(
+        Record(
+            run_id=run_id(tiny),
+            config=tiny,
+            status=status,
+            about={"started": "2026-11-30T12:00:00+00:00", "pid": pid, **began},
+        )
+    )
     store.reset_curve(run_id(tiny), [{"step": step, "loss": 5.0} for step in range(1, steps + 1)])
 
 

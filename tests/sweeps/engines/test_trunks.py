@@ -88,7 +88,7 @@ def test_a_run_that_takes_its_job_with_it_fails_alone_and_the_rest_of_the_trunk_
     job = submitted(store, trunk)
     assert applied(cluster) == names(trunk)
     write(store, trunk[0], "done")
-    write(store, trunk[1], "running", started="noon")
+    write(store, trunk[1], "running", started="2026-11-30T12:00:00+00:00")
     answers(cluster, (trunk, {"conditions": [FAILED]}))
     finished = {event["run_id"]: event["status"] for event in gke.poll(job)}
     assert finished == {run_id(trunk[0]): "done", run_id(trunk[1]): "failed"} and not job.finished
@@ -108,7 +108,7 @@ def test_a_record_may_take_its_time_to_the_launcher_before_a_run_is_blamed(
     job = submitted(store, trunk)
     job.record_delay = cluster_jobs.RECORD_DELAY_SECONDS
     applied(cluster)
-    write(store, trunk[0], "running", started="noon")  # as it was a minute ago
+    write(store, trunk[0], "running", started="2026-11-30T12:00:00+00:00")  # as it was a minute ago
     answers(cluster, (trunk, {"conditions": [FAILED]}))
     assert gke.poll(job) == [] and applied(cluster) == [] and not job.finished
     write(store, trunk[0], "done")
@@ -123,7 +123,7 @@ def test_a_run_that_says_why_it_failed_is_the_one_whatever_an_earlier_launch_lef
     write(store, trunk[1], "running", started="last week")
     job = submitted(store, trunk)
     applied(cluster)
-    write(store, trunk[0], "failed", error="loss of the batch is no number", started="noon")
+    write(store, trunk[0], "failed", error="loss of the batch is no number", started="2026-11-30T12:00:00+00:00")
     answers(cluster, (trunk, {"conditions": [FAILED]}))
     (end,) = gke.poll(job)
     assert end["error"] == "loss of the batch is no number" and applied(cluster) == names(trunk[1:])
@@ -146,7 +146,7 @@ def test_what_cannot_be_submitted_now_is_at_a_later_look_and_no_other_run_is_bla
     other = [override(trunk[0], ["seed=1"])] if beside else []
     job = submitted(store, [*trunk, *other])
     applied(cluster)
-    write(store, trunk[0], "running", started="noon")
+    write(store, trunk[0], "running", started="2026-11-30T12:00:00+00:00")
     answers(cluster, (trunk, {"conditions": [FAILED]}), *([(other, {})] if other else []))
     (cluster / "full").touch()
     events = [event["run_id"] for _ in range(3) for event in gke.poll(job)]
@@ -161,7 +161,7 @@ def test_a_crash_is_told_of_the_run_that_was_under_way_and_once(
 ) -> None:
     job = submitted(store, trunk)
     write(store, trunk[0], "done")
-    write(store, trunk[1], "running", started="noon")
+    write(store, trunk[1], "running", started="2026-11-30T12:00:00+00:00")
     answers(cluster, (trunk, {"restartsCountTowardsMax": 1}))
     events = [event for _ in range(3) for event in gke.poll(job)]
     assert [(event["event"], event["run_id"]) for event in events] == [
@@ -186,7 +186,7 @@ def test_a_trunks_job_is_followed_whatever_it_is_named_by_and_what_it_has_not_co
 def test_a_stopped_launch_submits_nothing_more(store: Store, trunk: list[RunConfig], cluster: Path) -> None:
     job = submitted(store, trunk)
     applied(cluster)
-    write(store, trunk[0], "running", started="noon")
+    write(store, trunk[0], "running", started="2026-11-30T12:00:00+00:00")
     gke.cancel(job)
     answers(cluster, (trunk, {"conditions": [FAILED]}))
     assert [event["run_id"] for event in gke.poll(job)] == names(trunk[:1])
