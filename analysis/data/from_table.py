@@ -166,7 +166,12 @@ class RowNames:
 
     @staticmethod
     def of_table(table: Table, columns: ColumnChoice) -> RowNames:
-        """Returns the names of the rows of a table."""
+        """Returns the names of the rows of a table.
+
+        Args:
+            table: All rows of finished runs.
+            columns: Its columns.
+        """
         column = columns.names.get("name")
         return RowNames(column, Counter(cell_texts(table.frame[column]) if column else ()))
 

@@ -210,7 +210,7 @@ def _read_cache(store: Store) -> tuple[pd.DataFrame | None, list[str]]:
     """The cached table, None if there is no usable cache, and a note if it was damaged."""
     path = store.root / CACHE_FILE
     try:
-        table = parquet.read_table(path)
+        table = parquet.read_table(path, needs_digest=True)
     except FileNotFoundError:
         return None, []
     except DamagedFileError as error:

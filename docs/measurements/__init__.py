@@ -27,5 +27,6 @@ SUBJECTS = {
     "sharing": "machine.sharing",
     "planning-speed": "machine.planning_speed",
     "faults": "machine.faults",
+    "damage": "machine.damage",
     "topology": "machine.topology",
 }  # name of the page and of the results file -> module, whose `measure(session)` returns Results

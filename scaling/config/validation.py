@@ -177,8 +177,13 @@ class ValidatedConfig:
         texts = {}
         for name, value in self.identity.items():
             field = getattr(self, name)
-            texts[name] = join_json(field.identity_texts) if isinstance(field, ValidatedConfig) else json_text(value)
+            texts[name] = field.identity_text if isinstance(field, ValidatedConfig) else json_text(value)
         return texts
+
+    @functools.cached_property
+    def identity_text(self) -> str:
+        """The canonical JSON of `identity`."""
+        return join_json(self.identity_texts)
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)

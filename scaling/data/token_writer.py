@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from scaling.data.tokens import (
     SUFFIX,
     CorpusError,
     content_hash,
+    corpus_slug,
     has_content,
     mark_verified,
     read_header,
@@ -154,7 +154,7 @@ def _make_header(source: TokenSource, dtype: str, documents: int, counts: Any, p
 def _file_path(folder: Path, header: dict[str, Any]) -> Path:
     """Names a token file by its corpus and content; by a hash of the corpus too, where another corpus has that name."""
     corpus, short_hash = header["corpus"], header["content_hash"][:16]
-    slug = re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")[:40]
+    slug = corpus_slug(corpus)
     path = folder / f"{slug}-{short_hash}{SUFFIX}"
     if has_content(path, header["content_hash"]):
         same_name = read_header(path)

@@ -10,6 +10,8 @@ import contextlib
 import functools
 import hashlib
 import json
+import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from scaling.config.os_errors import open_file
+from scaling.config.text import printable
 from scaling.store.files import write_atomic
 
 MAGIC = b"SCLTOKS1"
@@ -24,7 +27,10 @@ ALIGNMENT = 4096  # bytes: the tokens start at a multiple of a memory page
 CHUNK_BYTES = 1 << 22  # bytes read or written at a time
 SUFFIX = ".tokens"
 TOKEN_BYTES = {"<u2": 2, "<u4": 4}
-HEADER_FIELDS = {"corpus", "tokenizer", "vocab", "eod", "documents", "facts", "dtype", "counts", "content_hash"}
+HEADER_FIELDS: dict[str, Any] = {
+    "corpus": str, "tokenizer": str, "vocab": int, "eod": int | None, "documents": int, "facts": dict, "dtype": str,
+    "counts": list, "content_hash": str,
+}  # fmt: skip
 TEXT_TOKENIZERS = ("bytes", "sentencepiece")  # kinds of tokenisers of text; other corpora define their own tokens
 REMEDY = "remove the file and prepare the corpus again"
 MAX_VOCAB = 1 << 31  # batches are int32
@@ -127,9 +133,11 @@ def read_header(path: Path) -> dict[str, Any]:
         offset = -(-(16 + length) // ALIGNMENT) * ALIGNMENT
         train, validation = header["counts"]
         expected = offset + (train + validation) * TOKEN_BYTES[header["dtype"]]
-        if header.keys() != HEADER_FIELDS or min(train, validation) < 0:
+        if header.keys() != HEADER_FIELDS.keys() or min(train, validation) < 0 or type(expected) is not int:
             raise KeyError
-    except (ValueError, KeyError, TypeError, AttributeError):
+        if not all(isinstance(header[name], kind) for name, kind in HEADER_FIELDS.items()):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise CorpusError(f"{path}: damaged header: {REMEDY}") from None
     if size != expected:
         problem = "truncated" if size < expected else "too long"
@@ -192,6 +200,11 @@ def has_content(path: Path, expected: str) -> bool:
         return False
 
 
+def corpus_slug(corpus: str) -> str:
+    """Returns the start of the names of a corpus's token files."""
+    return re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")[:40]
+
+
 def find_tokens(folder: Path, content_hash: str) -> Path:
     """Finds the token file with a content hash.
 
@@ -222,11 +235,17 @@ def find_corpus(folder: Path, corpus: str, tokenizer: str = "bytes") -> Path | N
         The path, or None where the corpus is not prepared in this folder.
 
     Raises:
-        CorpusError: A token file in the folder is damaged.
+        CorpusError: A token file that has the name of this corpus is damaged; others are named on standard error.
     """
     paths = []
     for path in sorted(folder.glob(f"*{SUFFIX}")):
-        header = read_header(path)
+        try:
+            header = read_header(path)
+        except CorpusError as error:
+            if path.name.startswith(f"{corpus_slug(corpus)}-"):
+                raise
+            print(printable(f"left out: {error}"), file=sys.stderr)
+            continue
         own_tokens = header["tokenizer"].partition(":")[0] not in TEXT_TOKENIZERS
         if header["corpus"] == corpus and (own_tokens or header["tokenizer"] == tokenizer):
             paths.append(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import marshal
 from typing import Any
 
 from scaling.config.run import RunConfig
@@ -10,7 +11,7 @@ from scaling.config.validation import field_types, from_dict
 
 MAX_PARTS = 4096  # largest number of cached parts (model, data, ...)
 _REQUIRED = {f.name for f in dataclasses.fields(RunConfig) if f.default is dataclasses.MISSING}
-_parts: dict[str, Any] = {}
+_parts: dict[tuple[str, bytes], Any] = {}
 
 
 def run_config_from_dict(data: Any) -> RunConfig:
@@ -25,7 +26,7 @@ def run_config_from_dict(data: Any) -> RunConfig:
 
 
 def _part(cls: Any, value: Any, name: str) -> Any:
-    key = f"{name}={value!r}"
+    key = (name, marshal.dumps(value, 2))  # unlike ==, distinguishes 1, 1.0 and True
     if key not in _parts:
         if len(_parts) > MAX_PARTS:
             _parts.clear()

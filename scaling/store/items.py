@@ -46,6 +46,7 @@ COLUMNS = {  # name: type, by its name in PyArrow, and meaning
     "isolation": ("string", "what isolated generated programs when they were run: bubblewrap, or none"),
 }
 ADDED_COLUMNS = ("isolation",)  # files of earlier versions lack them
+REQUIRED_COLUMNS = tuple(name for name in COLUMNS if name not in ADDED_COLUMNS)
 FILE_NAME = re.compile(r"(?P<task>[^.].*?)(?:@(?P<shots>\d+))?\.(?P<step>\d+)\.parquet")
 STEP_MARK = "@step="  # in a record, before the step of a score that is not of the run's last step
 Row = dict[str, Any]
@@ -143,9 +144,7 @@ def arrow_type(name: str) -> pa.DataType:
     return pa.list_(pa.type_for_alias(inner[1])) if inner else pa.type_for_alias(name)
 
 
-def read_table(
-    path: Path, required: Sequence[str] = tuple(name for name in COLUMNS if name not in ADDED_COLUMNS)
-) -> pa.Table:
+def read_table(path: Path, required: Sequence[str] = REQUIRED_COLUMNS) -> pa.Table:
     """Reads an item file as a PyArrow table.
 
     Args:

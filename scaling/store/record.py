@@ -167,10 +167,13 @@ class Store(RemoteHooks):
             raise NewerFileError(path, [f"status = {data['status']!r}"])
         return Record(**{name: value for name, value in data.items() if name != "checksum"} | {"config": config})
 
-    def read_intact(self, run_id: str) -> Record | None:
+    def read_intact(self, run_id: str, *, check_curve: bool = False) -> Record | None:
         """Returns the record of a run, or None without a record or with a damaged one, which is added to `damaged`."""
         try:
-            return self.read(run_id)
+            record = self.read(run_id)
+            if record is not None and check_curve:
+                self.check_result(record)
+            return record
         except DamagedFileError as error:
             self.note_damaged(error)
             return None
@@ -214,10 +217,14 @@ class Store(RemoteHooks):
         """Returns size, modification time (ns) and inode of each record, which change when it is written again."""
         return record_stamps(self.root / "runs")
 
-    def records(self) -> Iterator[Record]:
-        """Iterates over all intact records in order of run id; the others are added to `damaged`."""
-        for path in sorted(self.root.glob("runs/*/record.json")):
-            record = self.read_intact(path.parent.name)
+    def records(self, *, check_curves: bool = False) -> Iterator[Record]:
+        """Iterates over all intact records in order of run id; the others are added to `damaged`.
+
+        Args:
+            check_curves: Whether records whose final scores contradict their curve are left out too (`check_result`).
+        """
+        for run_id in record_stamps(self.root / "runs"):
+            record = self.read_intact(run_id, check_curve=check_curves)
             if record is not None:
                 yield record
 
@@ -296,23 +303,12 @@ class Store(RemoteHooks):
             self.upload(path, every=CURVE_SECONDS)
 
     def reset_curve(self, run_id: str, rows: list[dict[str, float]], seconds: float | None = None) -> None:
-        """Replaces the curve of a running run.
-
-        Args:
-            run_id: Id of the run.
-            rows: See `curve`.
-            seconds: As for `append_curve`.
-        """
+        """Replaces the curve of a running run; arguments as for `append_curve`."""
         if self.writes:
             curve_files.write_lines(self.run_dir(run_id), rows, seconds)
 
     def finish_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
-        """Writes the whole curve of a run that has ended as Parquet and removes the lines of the running run.
-
-        Args:
-            run_id: Id of the run.
-            rows: See `curve`.
-        """
+        """Writes the whole curve of a run that has ended as Parquet and removes the lines of the running run."""
         if not self.writes:
             return
         path = curve_files.write_table(self.run_dir(run_id), rows)

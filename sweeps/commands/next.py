@@ -30,7 +30,7 @@ from sweeps.format import json_by_rows
 from sweeps.interface.plan import fetch_store
 from sweeps.interface.plan_table import as_json, as_text
 from sweeps.interface.request import check_name
-from sweeps.planning.corpus import Corpus, read_corpus
+from sweeps.planning.corpus import Corpus, corpus_of_tokens
 from sweeps.planning.plan import Plan, plan_cost, plan_sweep
 from sweeps.planning.run_family import LAYERS, WIDTHS, RunFamily, find_family
 from sweeps.planning.run_pattern import RunPattern, TrainedRun
@@ -120,7 +120,7 @@ def trained_runs(store: Store, corpus_name: str | None) -> tuple[Corpus, list[Tr
     Raises:
         SweepError: There are no finished runs, or runs on several corpora.
     """
-    records = [record for record in store.records() if record.status == "done"]
+    records = [record for record in store.records(check_curves=True) if record.status == "done"]
     finished = [TrainedRun(record.config, record.final.get("loss")) for record in records]
     finished = [run for run in finished if corpus_name is None or run.config.data.corpus == corpus_name]
     corpora = {run.config.data.tokens: run.config.data.corpus for run in finished}
@@ -131,10 +131,10 @@ def trained_runs(store: Store, corpus_name: str | None) -> tuple[Corpus, list[Tr
         names = ", ".join(sorted(str(name) for name in corpora.values()))
         raise SweepError(f"{store.root}: runs on several corpora ({names}): choose one with --corpus")
     ((tokens, name),) = corpora.items()
-    paths = [path for path in store.token_files.glob("*.tokens") if read_corpus(path).tokens == tokens]
-    if not paths:
-        raise SweepError(f"{store.token_files}: no token file of {name}, on which the runs were trained: prepare it")
-    return read_corpus(paths[0]), finished
+    try:
+        return corpus_of_tokens(store.token_files, tokens), finished
+    except SweepError as error:
+        raise SweepError(f"{error} (corpus {name}, on which the runs were trained)") from None
 
 
 def analysis_command(args: argparse.Namespace, corpus: Corpus, widths: dict[int, int]) -> list[str]:

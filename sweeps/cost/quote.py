@@ -55,7 +55,7 @@ def load_prices(path: Path = PRICES) -> dict[str, Any]:
     """Reads a price table; raises SweepError for an entry that is missing or not a positive number."""
     try:
         table = json.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SweepError(f"{path}: not a price table: {error}: copy {PRICES} and edit it") from None
     required = [(table, name, name) for name in TABLE_FIELDS]
     chips = table.get("chips") if isinstance(table, dict) else None

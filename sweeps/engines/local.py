@@ -326,8 +326,8 @@ def _idle_child_died(job: Job, worker: Worker, cause: str, log: list[str]) -> li
         worker.finished, job.error = True, f"the trainer {cause} {place}, {attempts} times: see {worker.log}"
         return []
     worker.restart_at = time.monotonic() + restart_pause(worker.idle_deaths)
-    why = f"the trainer {cause} with no run under way (attempt {worker.idle_deaths} of {attempts})"
-    return [{"event": "again", "why": with_last_line(why, log)}]
+    message = f"the trainer {cause} with no run under way (attempt {worker.idle_deaths} of {attempts})"
+    return [{"event": "again", "why": with_last_line(message, log)}]
 
 
 def _claimed(job: Job, worker: Worker, name: str) -> bool:

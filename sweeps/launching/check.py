@@ -6,7 +6,7 @@ import math
 
 from scaling.store.record import Store
 from sweeps.errors import SweepError
-from sweeps.planning.plan import Plan, epochs, plan_notes, step_shape
+from sweeps.planning.plan import DAMAGED, Plan, epochs, plan_notes, step_shape
 
 
 def check_sweep(plan: Plan, store: Store) -> list[str]:
@@ -34,7 +34,7 @@ def check_sweep(plan: Plan, store: Store) -> list[str]:
     store.check_writable()
     longest = max(runs, key=lambda run: run.D)
     shapes = len({step_shape(run.config) for run in runs})
-    stored = sum(run.status is not None for run in runs)
+    stored = sum(run.status not in (None, DAMAGED) for run in runs)
     return [
         f"token file {file.path}: intact, {len(file.train):,} training and {len(file.validation):,} validation tokens",
         f"{len(runs)} runs of {shapes} shapes: vocabulary and length fit the token file, no duplicate runs",

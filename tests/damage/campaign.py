@@ -21,11 +21,13 @@ from tests.damage.process import TRAINING, open_server
 from tests.damage.store import write_origin
 from tests.damage.trained import write_trained_origin
 
-REPEATS = 0.1  # cases of a damage with one variant by a command of one second; at least one
+REPEATS = 0.06  # cases of a damage with one variant by a command of one second; at least one
 LONGEST = 2.5  # commands that cost more seconds are run on a few damages only
 FEW = ("truncated", "altered-record", "other-columns", "copied")
-UNREAD = ("truncated", "directory", "unreadable", "pipe")  # damages of files that a command does not use
-CHEAP = ("table-csv", "plan-json", "status-json", "check")  # commands tried on files that they do not use
+READS_FOLDER = {"runs": "record", "sweeps": "sweep", "token-files": "tokens", "leases": "lease"}  # of a whole folder
+FEWEST = ("altered-record", "other-columns")
+UNREAD = ("truncated", "directory", "unreadable")  # damages of files that a command does not use
+CHEAP = ("table-csv", "plan-json", "status-json")  # commands tried on files that they do not use
 
 
 @dataclass
@@ -89,11 +91,11 @@ def all_cases(seed: int, trained: bool = False) -> list[Case]:
 def repeats(kind: FileKind, damage: Damage, chosen: Command) -> int:
     """Returns how many variants of a damage are tried with a command: more of many variants, fewer of a slow one."""
     if kind.format == "store":
-        return 1
+        return int(READS_FOLDER.get(kind.name, chosen.reads[0] if chosen.reads else "") in chosen.reads)
     if kind.name not in chosen.reads:
         return int(damage.name in UNREAD and chosen.name in CHEAP and not kind.is_input)
     if chosen.cost > LONGEST and not chosen.writes:
-        return int(damage.name in FEW)
+        return int(damage.name in (FEW if chosen.cost < 2 * LONGEST else FEWEST))
     return min(damage.variants, max(1, round(REPEATS * math.sqrt(damage.variants) / max(chosen.cost, 0.2))))
 
 

@@ -184,11 +184,11 @@ class Bench:
                     break
                 if named:
                     return Outcome(outcome.LEFT_OUT, extra[-1] if extra else "")
-                is_deleted = case.damage in NOT_NAMED
+                is_deleted = case.damage in NOT_NAMED or (kind.grows and case.damage in ("emptied", "truncated"))
                 return Outcome(outcome.ABSENT if is_deleted else outcome.UNNAMED, "as without it, and not named")
         if noise and (is_same or seen.status == baseline.status):
             return Outcome(outcome.NOISE, noise)
-        if kind.is_input and len(extra) <= 1 and case.damage not in WHOLE:
+        if (kind.is_input or kind.grows) and len(extra) <= 1 and case.damage not in WHOLE:
             return Outcome(outcome.AS_GIVEN, "".join(extra))
         if seen.status == BAD_INPUT:
             return Outcome(outcome.STOPS if is_refused else outcome.UNNAMED, "\n".join(extra))

@@ -158,7 +158,7 @@ DAMAGES = (
     Damage("link-to-other", ("record", "curve", "config"), link_to_other),
     Damage("content-of-other", ("record", "curve", "config"), content_of_other),
     Damage("file-in-place", FOLDERS, file_in_place),
-    Damage("emptied-folder", FOLDERS, emptied_folder),
+    Damage("emptied-folder", ("folder",), emptied_folder),
     Damage("copied", ("folder",), copied, 4),
     Damage("linked", ("folder",), linked, 2),
     Damage("renamed", ("folder",), renamed, 2),

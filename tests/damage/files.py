@@ -22,6 +22,7 @@ class FileKind:
         format: json, lines (JSON lines), parquet, csv, code, bytes, folder (of a run or checkpoint) or store.
         is_cache: Whether the file can be made again from others, so that it may be replaced without a word.
         of_run: Whether it belongs to one run, so that a command over many runs must go on without it.
+        grows: Whether it is of a run that is running, so that it ends anywhere and has no checksum yet.
     """
 
     name: str
@@ -29,6 +30,7 @@ class FileKind:
     format: str
     is_cache: bool = False
     of_run: bool = False
+    grows: bool = False
 
     @property
     def is_input(self) -> bool:
@@ -40,7 +42,7 @@ FILE_KINDS = (
     FileKind("record", "store/runs/*/record.json", "json", of_run=True),
     FileKind("config", "store/runs/*/config.json", "json", of_run=True),
     FileKind("curve", "store/runs/*/curve.parquet", "parquet", of_run=True),
-    FileKind("curve-lines", "store/runs/*/curve.jsonl", "lines", of_run=True),
+    FileKind("curve-lines", "store/runs/*/curve.jsonl", "lines", of_run=True, grows=True),
     FileKind("items", "store/runs/*/items/*.parquet", "parquet", of_run=True),
     FileKind("log", "store/runs/*/log.txt", "bytes", of_run=True),
     FileKind("run", "store/runs/*", "folder", of_run=True),

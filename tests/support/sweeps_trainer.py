@@ -2,7 +2,8 @@
 
 STORE/behave.json maps run ids to what shall happen: fail, diverge, die (each time), die-once, deaf (ignores SIGTERM),
 clock=SECONDS (sets the clock of tests).
-"all": "die-waiting" ends the process while it waits for a run of another process; "in-order" ends the process with the first run that fails.
+"all": "die-waiting" ends the process while it waits for a run of another process; "in-order" ends it with the first run
+that fails.
 STORE/pace is the seconds a step takes.
 """
 

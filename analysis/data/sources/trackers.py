@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.data.sources.json_text import DuplicateKeyError, parse_json
 from analysis.data.table import Table, cell_texts
+from analysis.errors import DataError
 from analysis.format import join_names, plural
 
 NESTED = ("config", "summary", "summary_metrics")  # columns with one object per run
@@ -48,7 +49,7 @@ def unfold(table: Table) -> Table:
     Other tables are returned unchanged.
     """
     for name in [column for column in table.frame.columns if column.lower() in NESTED or _has_objects(table, column)]:
-        objects = [_parse_object(cell) for cell in table.frame[name]]
+        objects = _parse_objects(table, name)
         if any(objects):
             rows = [flatten(cell, f"{name}.") for cell in objects]
             nested = pd.DataFrame(rows, index=table.frame.index, dtype=object)
@@ -67,6 +68,17 @@ def _has_objects(table: Table, column: str) -> bool:
     return any(is_object) and all(isinstance(cell, dict | float) or cell is None for cell in cells)
 
 
+def _parse_objects(table: Table, column: str) -> list[dict[str, Any]]:
+    """Objects in the cells of a column; a DataError names the row of one that has a key twice."""
+    objects = []
+    for index, cell in table.frame[column].items():
+        try:
+            objects.append(_parse_object(cell))
+        except DuplicateKeyError as error:
+            raise DataError(f"{table.name}: {table.row_name(index)}, column {column}: {error}: keep one") from None
+    return objects
+
+
 def _parse_object(cell: Any) -> dict[str, Any]:
     """Object in a cell such as {"lr": 0.1}, in JSON or Python syntax; empty for other cells."""
     if isinstance(cell, dict):
@@ -74,7 +86,9 @@ def _parse_object(cell: Any) -> dict[str, Any]:
     if not isinstance(cell, str) or not cell.lstrip().startswith("{"):
         return {}
     try:
-        value = json.loads(cell)
+        value = parse_json(cell)
+    except DuplicateKeyError:
+        raise
     except ValueError:
         try:
             value = ast.literal_eval(re.sub(r"(?<=[:\s\[,])-?(?:nan|inf)(?=[,}\]\s])", "None", cell))

@@ -95,12 +95,13 @@ def write_digest(file: BinaryIO) -> None:
     file.write(digest)
 
 
-def read_table(path: Path, remedy: str = RESTORE) -> pa.Table:
+def read_table(path: Path, remedy: str = RESTORE, *, needs_digest: bool = False) -> pa.Table:
     """Reads a Parquet file and verifies it.
 
     Args:
         path: The file.
         remedy: What to do if it is damaged, for the error message.
+        needs_digest: Whether a file without a digest is damaged; otherwise it is one of an earlier version.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -110,6 +111,8 @@ def read_table(path: Path, remedy: str = RESTORE) -> pa.Table:
 
     data = read_bytes(path, remedy)
     is_verified = check_digest(path, data, remedy)
+    if needs_digest and not is_verified:
+        raise DamagedFileError(path, "was written by another program", remedy)
     try:
         file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=not is_verified)
         unknown = [] if is_verified else sorted((file.metadata.metadata or {}).keys() - KNOWN_KEYS)

@@ -67,6 +67,9 @@ def record_stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
                     stat = os.stat(os.path.join(run.path, "record.json"))
                 except (FileNotFoundError, NotADirectoryError):
                     continue
+                except OSError:  # such as a link to itself: the error is reported when the record is read
+                    stamps[run.name] = (0, 0, 0)
+                    continue
                 stamps[run.name] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
     except FileNotFoundError:
         return {}

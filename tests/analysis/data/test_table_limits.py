@@ -42,6 +42,11 @@ def write(path, content):
         ("a.json", '[{"N": 1}, {"N": 1, "config": {"lr": 1, "lr": 2}}]', "row 2, config, key 'lr' twice"),
         ("a.json", '{"runs": [{"N": 1, "N": 1}]}', "runs, row 1, key 'N' twice"),
         ("a.json", '{"N": 1}\n{"N": 2, "N": 3}', "row 2, key 'N' twice"),
+        (
+            "a.csv",
+            'N,config\n1,"{""lr"": 1, ""a"": {""b"": 1, ""b"": 2}}"',
+            "row 1 (line 2), column config: a, key 'b' twice",
+        ),
         ("a.jsonl", '{"N": 1}\n\n{"N": 2, "N": 3}', "line 3: key 'N' twice"),
     ],
 )

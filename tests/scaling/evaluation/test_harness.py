@@ -221,3 +221,13 @@ def test_how_programs_were_run_is_a_fact_of_the_record(scorer: Scorer, isolation
     assert result.facts["humaneval/isolated"] == 0 and "without isolation" in result.notes[0]
     result = run_harness(scorer, tmp_path, harness_options("humaneval"))
     assert result.facts == {} and all("isolation" not in row for row in item_rows(tmp_path, "humaneval"))
+
+
+def test_items_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    """They say nothing about how programs were run."""
+    import pyarrow.parquet as pq
+
+    row = {"task": "t", "family": "t", "shots": 0, "step": 1, "item": 0, "metric_kind": "exact", "passed": [True]}
+    path = items.write_items(tmp_path, "t", 0, 1, [{**row, "prompt": "p", "answer": "a"}])
+    pq.write_table(pq.read_table(path).drop(["isolation"]), path)
+    assert items.read_items(path) == [{**row, "prompt": "p", "answer": "a"}]
