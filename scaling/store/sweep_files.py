@@ -12,6 +12,7 @@ from scaling.store.files import DamagedFileError, read_json
 SWEEP_REMEDY = "`python -m sweeps launch` of the sweep writes it again; or restore the file from a copy"
 RUN_ID = re.compile("[0-9a-f]{64}")
 PLANNED = ("N", "D", "C", "from")  # all or none of them
+MAX_PLANNED = 10**60  # of N, D and C: products of a few of them stay finite
 
 
 def read_sweep(path: Path) -> list[dict[str, Any]]:
@@ -60,10 +61,17 @@ def _wrong_field(run: Any) -> str:
         return "run_id"
     if run.get("budget") is not None and not _is_number(run["budget"]):
         return "budget"
+    if field := _wrong_config_field(run.get("config")):
+        return field
     planned = [run[name] for name in PLANNED if name in run]
-    if planned and not (len(planned) == len(PLANNED) and all(type(value) is int and value >= 0 for value in planned)):
+    if planned and len(planned) < len(PLANNED):
         return f"one of {', '.join(PLANNED)}"
-    return _wrong_config_field(run.get("config"))
+    most = {"from": run["config"]["steps"]}
+    for name in PLANNED[: len(planned)]:
+        least = 0 if name == "from" else 1
+        if type(run[name]) is not int or not least <= run[name] <= most.get(name, MAX_PLANNED):
+            return name
+    return ""
 
 
 def _wrong_config_field(config: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import errno
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -211,8 +212,10 @@ def checkpoints(folder: Path) -> set[tuple[int, str]]:
     """Returns step and prefix_id of each checkpoint in a folder, from its name (scaling/program/checkpoint.py)."""
     try:
         names = [name.partition("-") for name in os.listdir(folder)]
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return set()
+        raise
     return {(int(step), prefix) for step, hyphen, prefix in names if hyphen and step.isascii() and step.isdecimal()}
 
 

@@ -18,8 +18,8 @@ from tests.damage.outcome import Observation, Outcome
 from tests.damage.process import DRAWING, LIBRARIES, TRAINING, Request, Server
 
 KINDS = {kind.name: kind for kind in (*FILE_KINDS, *TRAINED_KINDS)}
-BAD_INPUT = 2
-NOT_NAMED = ("deleted", "dangling-link", "emptied-folder")  # nothing is left that could be named
+FAILED, BAD_INPUT = 1, 2
+NOT_NAMED = ("deleted", "dangling-link", "emptied-folder", "renamed")  # nothing is left that could be named
 WHOLE = ("emptied", "zeroed", "random-bytes", "directory", "unreadable", "pipe")  # nothing can be read from the file
 SECONDS_AT_LEAST, SECONDS_PER_COST = 40.0, 12.0  # time limit of a command; machines of tests are shared
 
@@ -72,6 +72,8 @@ class Bench:
         words = {relative.as_posix(), path.name, *([run[:12], relative.parent.as_posix()] if run else [])}
         if kind.format == "folder" and detail:
             words.add(f"/{detail}")  # the folder's other name
+        if kind.format == "store":
+            words.add("WORK/store")
         judged = moved if moved and seen.status is not None else self.judge(case, relative, run, words, seen)
         return Outcome(judged.kind, f"{relative.as_posix()}: {detail or case.damage}: {judged.detail}")
 
@@ -131,7 +133,7 @@ class Bench:
         after = contents(self.folder)
         new = {name for name in after.keys() - before.keys() if not name.startswith(("out/", "temporary/"))}
         entries = {name.split("/")[1] for name in new if name.startswith("store/")}
-        outside = {name for name in new if not name.startswith("store/") and name not in ("stdout", "stderr")}
+        outside = {name for name in new if not name.startswith("store/") and name not in ("stdout", "stderr", "store")}
         outside |= {name for name in entries if name not in STORE_ENTRIES}
         if outside:
             return Outcome(outcome.OUTSIDE, ", ".join(sorted(outside)))
@@ -173,7 +175,8 @@ class Bench:
         is_same, noise = self.same(seen, baseline, None, chosen), self.noise(chosen, extra, words)
         if is_same and not noise:
             return Outcome(outcome.REPAIRED, extra[-1]) if chosen.writes and named else Outcome(outcome.UNCHANGED)
-        is_refused = seen.status == BAD_INPUT and named and extra
+        statuses = (BAD_INPUT, FAILED) if chosen.writes and len(extra) == 1 else (BAD_INPUT,)
+        is_refused = seen.status in statuses and named and extra
         if is_refused and not (kind.of_run and not chosen.one_run):
             return Outcome(outcome.REFUSED, extra[-1])
         for removed in self.removals(path, run):
@@ -181,7 +184,7 @@ class Bench:
             if self.same(seen, without, run, chosen):
                 noise = self.noise(chosen, [line for line in extra if line not in without.errors], words)
                 if noise:
-                    break
+                    continue
                 if named:
                     return Outcome(outcome.LEFT_OUT, extra[-1] if extra else "")
                 is_deleted = case.damage in NOT_NAMED or (kind.grows and case.damage in ("emptied", "truncated"))

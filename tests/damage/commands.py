@@ -138,7 +138,7 @@ TRAINED_COMMANDS = (
             ("tokens", *SHARED), cost=3.0, training=True, one_run=True, writes=True),
     Command("launch", ("sweeps", "launch", "INPUT/small.jsonl", "--store", "STORE", "--workers", "1"),
             (*TRAINED, "curve", "sweep", "placement", "lease", "launch-lock", "launch-log", *SHARED), cost=3.0,
-            training=True, writes=True),
+            training=True, writes=True, rewrites=("placement", "launch-lock", "launch-log")),
 )  # fmt: skip
 
 

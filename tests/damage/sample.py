@@ -43,7 +43,7 @@ SAMPLE = (
     "sweep-file:hostile-code:plan-own:0",
     "run-config:wrong-type:count:0",
     "config:truncated:count-run:0",
-    "events:emptied:fit-events:0",
+    "events:deleted:fit-events:0",
     "sweep:truncated:plan-sweep:0",
     "sweep:zeroed:status-html:0",
     "placement:wrong-type:launch-dry-run:0",

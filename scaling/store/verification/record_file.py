@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ RECORD_REMEDY = (
 )
 COPY_REMEDY = "a run has one folder, named by its run_id: remove this one, or give it that name"
 MAX_BYTES = 2**24
+RUN_ID_LENGTH = 64
 REQUIRED_FIELDS = {"run_id", "status", "config"}
 KNOWN_FIELDS = set(RECORD_FIELDS)
 
@@ -65,9 +67,11 @@ def record_stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
             for run in runs:
                 try:
                     stat = os.stat(os.path.join(run.path, "record.json"))
-                except (FileNotFoundError, NotADirectoryError):
+                except FileNotFoundError:
                     continue
-                except OSError:  # such as a link to itself: the error is reported when the record is read
+                except OSError as error:  # such as a link to itself: it is reported when the record is read
+                    if error.errno == errno.ENOTDIR and len(run.name) != RUN_ID_LENGTH:
+                        continue  # a file of another program
                     stamps[run.name] = (0, 0, 0)
                     continue
                 stamps[run.name] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
