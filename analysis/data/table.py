@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -138,11 +139,22 @@ def parse_column(column: pd.Series, counts: bool, decimal_comma: bool = False) -
         return empty
     if not decimal_comma and (numbers := _plain_numbers(column)) is not None:
         return replace(empty, values=numbers)
-    values, scaled, errors, example = empty.values, empty.scaled, np.full(n, np.nan), ""
-    texts = [cell.strip() for cell in column if isinstance(cell, str)]
-    decimal_comma = decimal_comma or (not counts and _has_decimal_commas(texts))
-    dots = _thousands_dots(texts)
-    for i, cell in enumerate(column):
+    if isinstance(column.dtype, pd.StringDtype):  # each text once, because many rows of a large table have the same
+        codes, texts = pd.factorize(column.to_numpy(object), use_na_sentinel=False)
+        distinct = _parse_cells(texts, np.bincount(codes), counts, decimal_comma)
+        errors = None if distinct.errors is None else distinct.errors[codes]
+        return Numbers(distinct.values[codes], distinct.scaled[codes], distinct.example, errors)
+    return _parse_cells(column, np.ones(n, int), counts, decimal_comma)
+
+
+def _parse_cells(cells: Iterable[Any], times: np.ndarray, counts: bool, decimal_comma: bool) -> Numbers:
+    """Numbers of cells of any type, each of which occurs some times (n,); the others as for `parse_column`."""
+    n = len(times)
+    values, scaled, errors, example = np.full(n, np.nan), np.zeros(n, bool), np.full(n, np.nan), ""
+    texts = [cell.strip() if isinstance(cell, str) else None for cell in cells]
+    decimal_comma = decimal_comma or (not counts and _has_decimal_commas(texts, times))
+    dots = _thousands_dots([text for text in texts if text is not None])
+    for i, cell in enumerate(cells):
         if not isinstance(cell, str):
             values[i] = _float(cell)
             continue
@@ -178,10 +190,13 @@ def _plain_numbers(column: pd.Series) -> np.ndarray | None:
     return np.array(numbers, np.float64)
 
 
-def _has_decimal_commas(texts: list[str]) -> bool:
+def _has_decimal_commas(texts: list[str | None], times: np.ndarray) -> bool:
     """Whether the commas in a column that is no count are decimal points: most cells have one, and none has a point."""
-    commas = sum(DECIMAL_COMMA.fullmatch(text) is not None for text in texts)
-    return commas > len(texts) / 2 and not any("." in text for text in texts)
+    is_text = np.array([text is not None for text in texts], bool)
+    has_comma = np.array([text is not None and DECIMAL_COMMA.fullmatch(text) is not None for text in texts], bool)
+    if times[has_comma].sum() <= times[is_text].sum() / 2:
+        return False
+    return not any("." in text for text in texts if text is not None)
 
 
 def _thousands_dots(texts: list[str]) -> bool:
@@ -239,7 +254,8 @@ def _float(cell: Any) -> float:
 
 def cell_texts(column: pd.Series) -> list[str]:
     """Returns the cells of a column as stripped text; missing values become empty text."""
-    return ["" if _is_empty(cell) else str(cell).strip() for cell in column]
+    cells = column.to_numpy(object) if isinstance(column.dtype, pd.StringDtype) else column
+    return [cell.strip() if type(cell) is str else "" if _is_empty(cell) else str(cell).strip() for cell in cells]
 
 
 def _is_empty(cell: Any) -> bool:
