@@ -181,6 +181,8 @@ def learning_curve(store: Store, run: Row) -> list[tuple[float, float]]:
     bins: dict[int, list[tuple[float, float]]] = {}
     try:
         rows = store.curve(run["run_id"])
+        if (record := store.read(run["run_id"])) is not None:
+            store.check_result(record)  # the curve may be that of another run
     except DamagedFileError as error:
         store.note_damaged(error)
         return []

@@ -21,7 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from scaling.store import lease
-from scaling.store.files import StoreError, process_exists, read_json, user_cache_folder, write_atomic, write_json
+from scaling.store.files import (
+    StoreError,
+    plain_name,
+    process_exists,
+    read_json,
+    user_cache_folder,
+    write_atomic,
+    write_json,
+)
 from scaling.store.lease import FileStorage
 from scaling.store.origin.anonymous import SETTINGS_FILE, is_anonymous
 from scaling.store.record import Record, Store
@@ -52,7 +60,7 @@ class RemoteStore(Store):
 
     def lease(self, name: str) -> AbstractContextManager[lease.Lease]:
         """Context with the remote lease on a name, in which this machine does not fetch the run of that name."""
-        return self._hold_both(name)
+        return self._hold_both(plain_name("lease", name))
 
     @property
     def leases(self) -> FileStorage:

@@ -145,7 +145,8 @@ def test_a_damaged_sweep_file_is_one_line_and_a_launch_writes_it_again(store: St
 def test_a_sweep_file_with_a_field_of_another_type_is_damaged(store: Store, field: str) -> None:
     path = store.root / "sweeps" / "grid.json"
     data = json.loads(path.read_text())
-    for value in (None, [], "../../x", {}, 1e300, True):
+    values: tuple[object, ...] = (None, [], "../../x", {}, 1e300, True)
+    for value in values:
         if field == "budget" and (value is None or value == 1e300):
             continue
         data["runs"][1][field] = value
