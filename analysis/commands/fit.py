@@ -11,6 +11,7 @@ from analysis.data.options import ReadOptions, parse_numbers
 from analysis.fitting.options import COMMON, FitOptions
 from scaling.config.options import add_options
 from scaling.config.text import printable
+from scaling.store.origin.paths import public_path
 
 if TYPE_CHECKING:
     from analysis.fitting.by_group import GroupFits
@@ -85,7 +86,7 @@ def heading_by_group(result: GroupFits) -> str:
         result: Fits of the groups.
     """
     first = next(iter(result.fits.values()))
-    return f"{first.law}, {len(result.fits)} groups of {first.points.source} by {result.column}"
+    return f"{first.law}, {len(result.fits)} groups of {public_path(first.points.source)} by {result.column}"
 
 
 def _print_prediction(prediction: dict[str, Any], prefix: str = "") -> None:

@@ -15,6 +15,7 @@ from analysis.errors import check_values
 from analysis.fitting.options import FitOptions
 from scaling.config.options import add_options, option, read_options
 from scaling.config.text import printable
+from scaling.store.origin.paths import public_path
 
 if TYPE_CHECKING:
     from analysis.fitting.result import Fit
@@ -167,7 +168,7 @@ def _print_optima(fit: Fit, data: dict[str, Any]) -> None:
     from analysis.report import sentences
 
     console = text_console()
-    console.print(f"{fit.law}, {len(fit.points)} points of {fit.points.source}; {fit.level:.0%} intervals")
+    console.print(f"{fit.law}, {len(fit.points)} points of {public_path(fit.points.source)}; {fit.level:.0%} intervals")
     for note in (fit.points.convention, *fit.points.notes, *fit.notes):
         console.print(note, style="dim")
     entries = [*data.get("budgets", ()), *data.get("targets", ())]

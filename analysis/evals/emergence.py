@@ -26,6 +26,7 @@ from analysis.fitting.options import FitOptions
 from analysis.format import json_ready
 from analysis.solver.processes import fork_pool, fork_processes, map_in_pool
 from analysis.uncertainty import intervals
+from scaling.store.origin.paths import public_path
 from scaling.store.score_intervals import wilson_interval
 
 AXIS_TITLES = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss"}
@@ -56,7 +57,13 @@ class EmergenceStudy:
         """Returns what `emergence --json` writes."""
         tasks = [_finding_json(finding, self.axis) for finding in self.findings]
         unit = {"loss_unit": self.loss_unit} if self.axis == "L" else {}
-        data = {"source": self.source, "x": self.axis, "level": self.level, **unit, "notes": list(self.notes)}
+        data = {
+            "source": public_path(self.source),
+            "x": self.axis,
+            "level": self.level,
+            **unit,
+            "notes": list(self.notes),
+        }
         return dict(json_ready({**data, "tasks": tasks}))
 
 

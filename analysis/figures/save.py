@@ -32,6 +32,7 @@ from analysis.fitting.options import FitOptions
 from scaling.config.options import format_options
 from scaling.store.files import write_atomic
 from scaling.store.origin.commit import code_commit
+from scaling.store.origin.paths import public_path
 
 # Canvas of each format and its method, which draws once; `savefig` draws twice for the layout, which is fixed here.
 WRITERS: dict[str, tuple[type[FigureCanvasBase], Callable[..., Any]]] = {
@@ -166,7 +167,9 @@ def figure_command(name: str, source: Source, out: str | Path, options: FigureOp
     """
     used = used_options(name)
     flags = [*source.arguments(used), *format_options(options, only=used)]
-    return shlex.join(["python", "-m", "analysis", "figure", name, source.name, "--out", str(out), *flags])
+    return shlex.join(
+        ["python", "-m", "analysis", "figure", name, public_path(source.name), "--out", public_path(out), *flags]
+    )
 
 
 def write_origin(
@@ -192,7 +195,7 @@ def write_origin(
     about = {
         "figure": name,
         "code_sha256": code_digest(name),
-        "source": source.name,
+        "source": public_path(source.name),
         "points": len(source.points),
         "convention": source.points.convention,
         "loss_unit": source.points.loss_unit if len(source.points) else None,

@@ -24,6 +24,7 @@ from analysis.uncertainty.intervals import percentile_band
 from analysis.uncertainty.new_run import new_run_interval
 from analysis.uncertainty.profile import Profile
 from analysis.uncertainty.verdicts import warning
+from scaling.store.origin.paths import public_path
 
 Row = tuple[str, str, str, str]  # name, value, interval, unit
 
@@ -208,7 +209,7 @@ class Fit:
                 "intervals": self.optimum.intervals,
                 "at": [self.optimum.at(multiple * self.optimum.largest) for multiple in self.budget_multiples],
             }
-        entries["source"] = {"name": self.points.source, "convention": self.points.convention}
+        entries["source"] = {"name": public_path(self.points.source), "convention": self.points.convention}
         entries["notes"] = [*self.points.notes, *self.notes]
         return json_ready(entries)
 
@@ -230,7 +231,7 @@ def interval_title(fit: Fit) -> str:
 
 def heading(fit: Fit) -> list[str]:
     """Returns a line with the law and the source of the points, and a line with the formula of the law."""
-    first = f"{fit.law}, {len(fit.points)} points of {fit.points.source}"
+    first = f"{fit.law}, {len(fit.points)} points of {public_path(fit.points.source)}"
     return [first] if fit.form is None else [first, formula(fit.form)]
 
 

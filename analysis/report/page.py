@@ -28,6 +28,7 @@ from analysis.report.optimum import OptimumSection, describe_optimum, predicted_
 from analysis.report.pictures import Picture
 from analysis.report.runs import describe_left_out, describe_origin, describe_runs
 from analysis.uncertainty.verdicts import has_warnings
+from scaling.store.origin.paths import public_corpus
 
 SECTIONS = {  # title by anchor, in the order of the page
     "law": "The law",
@@ -165,7 +166,9 @@ def _describe_scores(source: Source, pictures: Sequence[Picture]) -> Page:
 
 
 def _title(source: Source) -> str:
-    corpora = sorted({record.config.data.corpus for record in source.records if record.config.data.corpus})
+    corpora = sorted(
+        {public_corpus(record.config.data.corpus) for record in source.records if record.config.data.corpus}
+    )
     sweeps = sorted({record.sweep for record in source.records if record.sweep})
     name = ", ".join(sweeps) or Path(source.name).resolve().name
     return f"Scaling laws: {name}" + (f" on {', '.join(corpora)}" if corpora else "")

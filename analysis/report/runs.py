@@ -12,6 +12,7 @@ from analysis.format import MISSING
 from analysis.report.html import Table
 from analysis.report.sentences import SHORT_ID
 from scaling.store.origin.commit import code_commit
+from scaling.store.origin.paths import public_corpus, public_path
 
 MAX_ROWS = 10_000  # largest number of listed runs or rows: a browser sorts them in a fraction of a second
 NOT_RECORDED = "not recorded"
@@ -71,19 +72,22 @@ def _run_cells(run: dict[Any, Any]) -> tuple[str, ...]:
 
 def describe_origin(source: Source) -> dict[str, str]:
     """Returns the origin of the numbers by name: source, code, devices, text, time, and command of the report."""
-    facts = {"source": source.name, "counting": source.points.convention if len(source.points) else MISSING}
+    facts = {
+        "source": public_path(source.name),
+        "counting": source.points.convention if len(source.points) else MISSING,
+    }
     if source.store is not None:
         about = [record.about for record in source.records]
         facts |= {
             "commit of the runs": _values(about, "commit"),
             "software": ", ".join(f"{name} {_values(about, name)}" for name in ("jax", "python", "precision")),
             "device": _values(about, "device"),
-            "text": f"{_values(about, 'corpus')}; tokens: {_values(about, 'tokenizer')}",
+            "text": f"{public_corpus(_values(about, 'corpus'))}; tokens: {_values(about, 'tokenizer')}",
             "token file (content hash)": ", ".join(sorted({record.config.data.tokens for record in source.records})),
             "time": _time(source),
             "training compute": _compute(source),
         }
-    command = f"python -m analysis report {source.name} --out DIR {' '.join(source.arguments())}"
+    command = f"python -m analysis report {public_path(source.name)} --out DIR {' '.join(source.arguments())}"
     return facts | {
         "commit of this report": code_commit() or f"{NOT_RECORDED}: not in a git repository",
         "command": command.strip(),

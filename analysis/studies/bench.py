@@ -37,6 +37,7 @@ from analysis.solver.problem import Problem
 from analysis.solver.search import search
 from analysis.studies.options import BenchOptions
 from analysis.uncertainty.resampling.bootstrap import sample_parameters
+from scaling.store.origin.paths import public_path
 
 # Besiroglu 2024, table 1, and the shape of the sweep there: 240 runs of Hoffmann 2022, figure 4.
 PUBLISHED = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
@@ -109,7 +110,7 @@ def time_fits(
     }
     return {
         "points": len(points),
-        "source": points.source,
+        "source": public_path(points.source),
         "cores": os.cpu_count(),
         "package": package,
         "scipy": scipy,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from scaling.config.exit_status import DONE
 from scaling.data.corpora import CORPORA
+from scaling.store.origin.options import add_anonymous_argument
 
 if TYPE_CHECKING:
     from scaling.data.tokens import TokenFile
@@ -27,13 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokenizer", default="bytes", help="bytes (default), or sentencepiece:V for a vocabulary of V pieces"
     )
+    add_anonymous_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prepares the corpus and prints the token file's path, counts and content hash."""
     from scaling.commands.interface.prepare import prepare
+    from scaling.data.anonymize import make_anonymous
+    from scaling.store.open import open_store
 
+    if args.anonymous:
+        make_anonymous(open_store(args.store))
     tokens = prepare(args.corpus, args.store, tokenizer=args.tokenizer)
     if args.json:
         print(json.dumps(describe(tokens)))

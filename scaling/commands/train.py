@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from scaling.commands import evaluate
     from scaling.config.user_code.blocks import add_code_argument
     from scaling.distributed import hosts
+    from scaling.store.origin.options import add_anonymous_argument
 
     parser.add_argument(
         "configs", nargs="+", metavar="CONFIG.json", help="configs of the runs, trained one after the other"
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="placement: data, fsdp, tensor, expert, scan, remat, attention, save_seconds, share, ...",
     )
     add_code_argument(parser)
+    add_anonymous_argument(parser)
     parser.add_argument("--sweep", metavar="NAME", help="name of the sweep, noted in the records")
     parser.add_argument(
         "--wandb", nargs="?", const="online", metavar="offline", help="write curves to Weights & Biases as well"
@@ -63,12 +65,15 @@ def run(args: argparse.Namespace) -> int:
     from scaling.config.placement import Placement
     from scaling.config.run import load_configs, override
     from scaling.config.validation import ConfigError, from_dict
+    from scaling.data.anonymize import make_anonymous
     from scaling.distributed import collectives, hosts
     from scaling.store.open import open_store
     from scaling.training import process
     from scaling.training.tracking import wandb
 
     tracking = [f"wandb={args.wandb}"] if args.wandb else []
+    if args.anonymous:
+        make_anonymous(open_store(args.store))
     sweep_placement = from_dict(Placement, open_store(args.store).placement(args.sweep) if args.sweep else {})
     placement = override(sweep_placement, [*tracking, *args.place], "--place")
     wandb.check_wandb(placement)

@@ -90,9 +90,7 @@ def anonymize(store: Store) -> Changes:
     for pattern in CONFIGS:
         for path in sorted(store.root.glob(pattern)):
             _rewrite(store, path, _anonymous_configs, changes)
-    for pattern in LOGS:
-        for path in sorted(store.root.glob(pattern)):
-            _rewrite(store, path, lambda text: str(names.remove_from(text)), changes)
+    rewrite_logs(store, names, changes)
     for path in [*store.root.glob("checkpoints/*/state/commit_success.txt"),
                  *store.root.glob("runs/*/checkpoints/*/state/commit_success.txt")]:  # fmt: skip
         _rewrite(store, path, lambda text: "", changes)
@@ -102,6 +100,19 @@ def anonymize(store: Store) -> Changes:
     (store.root / "index.parquet").unlink(missing_ok=True)  # a cache of the records
     changes.left.update(files_with_names(store, names))
     return changes
+
+
+def rewrite_logs(store: Store, names: PrivateNames, changes: Changes) -> None:
+    """Removes private names from the logs of trainers that have ended.
+
+    Args:
+        store: The store.
+        names: What is removed.
+        changes: Receives the files that were rewritten.
+    """
+    for pattern in LOGS:
+        for path in sorted(store.root.glob(pattern)):
+            _rewrite(store, path, lambda text: str(names.remove_from(text)), changes)
 
 
 def check_idle(store: Store) -> None:

@@ -67,7 +67,7 @@ def claim_run(config: RunConfig, store: Store, earlier: Record | None, sweep: st
     )
     store.write(record)
     if store.writes:
-        (public,) = public_configs(store.root, [config])
+        [public] = public_configs(store.root, [config])
         write_atomic(store.run_dir(record.run_id) / "config.json", dumps(public).encode())
     return record
 

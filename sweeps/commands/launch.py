@@ -75,6 +75,7 @@ def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Launches the sweep and shows its progress, then the results of its analysis command."""
+    from scaling.data.anonymize import make_anonymous
     from sweeps.cost.caps import Caps
     from sweeps.engines import get_engine
     from sweeps.interface.launch import launch_options, prepare_corpus
@@ -94,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
     )
     options = launch_options(request, options)
     store = fetch_store(args.store)
+    if args.anonymous and args.dry_run is None:
+        make_anonymous(store)
     corpus = prepare_corpus(request, store)
     if args.dry_run is not None:
         return dry_run(args, request.stored_name, request.plan(corpus, store), store, options)

@@ -12,7 +12,9 @@ from pathlib import Path
 from scaling.config.options import format_options
 from scaling.config.run import RunConfig
 from scaling.config.validation import to_dict
+from scaling.data.anonymize import make_anonymous
 from scaling.store.files import write_atomic
+from scaling.store.origin.anonymous import public_configs
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 from sweeps.interface.handle import Sweep
@@ -81,6 +83,8 @@ def launch_request(request: SweepRequest, store: Store, options: LaunchOptions, 
         wait: As for `launch`.
     """
     check_options(store, options)
+    if options.anonymous:
+        make_anonymous(store)
     corpus = prepare_corpus(request, store)
     name, configs = request.stored_name, request.configs(corpus)
     if not wait:
@@ -131,7 +135,8 @@ def start_launch(
     with launcher_lock(store, name):  # not while another process launches it
         launching.write_sweep(store, name, plan_sweep(list(configs), corpus, store), options.separate)
     path = store.root / "sweeps" / f"{name}.runs.jsonl"
-    lines = "".join(json.dumps(to_dict(config), allow_nan=False) + "\n" for config in configs)
+    public = public_configs(store.root, list(configs))
+    lines = "".join(json.dumps(to_dict(config), allow_nan=False) + "\n" for config in public)
     write_atomic(path, lines.encode())
     command = [sys.executable, "-m", "sweeps", "launch", str(path), "--as", name, "--store", store.address]
     log = store.root / "sweeps" / f"{name}.launch.log"

@@ -12,9 +12,11 @@ from scaling.config import exit_status
 from scaling.config.run import RunConfig
 from scaling.config.text import printable_lines
 from scaling.config.user_code import UserCodeError
+from scaling.data.anonymize import Changes, rewrite_logs
 from scaling.store.damaged import print_damaged, read_or_set_aside, set_aside
 from scaling.store.files import DamagedFileError
 from scaling.store.lease import LeaseHeldError
+from scaling.store.origin.anonymous import PrivateNames, is_anonymous
 from scaling.store.record import Store
 from sweeps.cost.caps import Caps, MachineTime, cap_message, plan_spending, runs_within_caps
 from sweeps.engines import Engine, get_engine
@@ -95,6 +97,8 @@ def launch(
         training.capped |= len(capped_plan.runs) < len(sweep_plan.runs)
         training.capped &= not signals.count and training.error is None
         status = report_summary(store, sweep, sweep_plan, training)
+        if is_anonymous(store.root):
+            rewrite_logs(store, PrivateNames(store.root), Changes())
         if options.tasks and not signals.count:
             run_ids = [run.run_id for run in sweep_plan.runs]
             status = max(status, evaluate_missing(store, run_ids, options.tasks, submission.code))

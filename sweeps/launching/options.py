@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scaling.config.options import option
+from scaling.store.origin.options import ANONYMOUS_HELP
 from sweeps.cost.caps import Caps
 from sweeps.definitions import Tasks
 from sweeps.errors import SweepError
@@ -32,6 +33,7 @@ class LaunchOptions:
             chosen for this machine.
         separate: Whether the local engine trains each run from scratch in its own process, to measure what sharing
             saves.
+        anonymous: Whether the store is made anonymous, from now on: no names of machines and users, no absolute paths.
         caps: Limits on FLOPs, hours or dollars of the whole sweep.
         placement: Fields of `Placement` that differ from the defaults, for every run.
         tasks: Tasks on which every run is evaluated once it is done; None: none.
@@ -53,6 +55,7 @@ class LaunchOptions:
     separate: bool = option(
         False, "train each run from scratch in its own process, local engine only (to measure what sharing saves)"
     )
+    anonymous: bool = option(False, ANONYMOUS_HELP)
     caps: Caps = field(default_factory=Caps)
     placement: Mapping[str, Any] = field(default_factory=dict)
     tasks: Tasks | None = None

@@ -15,6 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scaling.store.files import DamagedFileError, write_atomic
+from scaling.store.origin.paths import public_path
 from scaling.store.record import Store
 from sweeps.format import duration, short_count
 from sweeps.monitoring.axes import NAMES, Row, loss_curves
@@ -78,7 +79,7 @@ def write_page(path: Path, store: Store, status: dict[str, Any], every: float | 
     text = environment.get_template("page.html.j2").render(
         refresh=None if sweep_ended(status) else max(1, round(every or REFRESH_SECONDS)),
         written=time.strftime("%Y-%m-%d %H:%M:%S"),
-        store=str(store.root.resolve()),
+        store=public_path(store.root.resolve()),
         losses=losses(status),
         learning=learning(store, status),
         failures=failures(status),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.damage import code, json_values, records, tables
+from tests.damage.changes import code, json_values, records, tables
 
 Change = Callable[[Path, Random], str | None]
 

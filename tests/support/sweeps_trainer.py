@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from scaling.config.run import load, run_id
+from scaling.store.damaged import read_or_set_aside
 from scaling.store.origin.clock import CLOCK_FILE
 from scaling.store.record import Record, Store
 
@@ -60,7 +61,7 @@ print("a library's greeting on standard output")
 failed = False
 for config in configs:
     name = run_id(config)
-    known = store.read(name)
+    known = read_or_set_aside(store, name)
     if known is not None and known.status in ("done", "diverged"):
         continue
     about = {"pid": os.getpid(), "host": socket.gethostname(), "started": datetime.now(UTC).isoformat()}

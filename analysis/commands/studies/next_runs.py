@@ -13,6 +13,7 @@ from analysis.data.options import parse_numbers, parse_positive
 from analysis.errors import DataError
 from analysis.planning.options import DesignOptions
 from scaling.config.options import add_options, read_options
+from scaling.store.origin.paths import public_path
 
 if TYPE_CHECKING:
     from analysis.fitting.result import Fit
@@ -81,7 +82,7 @@ def _describe_fit(fit: Fit) -> dict[str, Any]:
         "verdict": fit.verdict,
         "convention": fit.points.convention,
         "loss_unit": fit.points.loss_unit,
-        "source": fit.points.source,
+        "source": public_path(fit.points.source),
     }
 
 

@@ -14,6 +14,7 @@ from analysis.errors import FitError
 from analysis.format import json_ready
 from analysis.studies.backtest import ensemble
 from analysis.uncertainty.intervals import percentile_band
+from scaling.store.origin.paths import public_path
 
 COMBINED = "combined"  # name of the ensemble among the laws
 
@@ -113,7 +114,7 @@ class Backtest:
     def to_json(self) -> dict[str, Any]:
         """Returns what `backtest --json` writes."""
         data = {
-            "source": self.source,
+            "source": public_path(self.source),
             "holdout": self.holdout,
             "points": self.points,
             "held_out": self.held_out,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from scaling.config.exit_status import DONE, FAILED, STOPPED
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.config.validation import ConfigError, to_dict
+from scaling.store.origin.anonymous import is_anonymous, public_configs
+from scaling.store.origin.machine import machine_alias
 from scaling.store.record import Record, Store
 from scaling.training.tracking.tensorboard import TAGS, Rows, is_point, title
 
@@ -45,7 +48,7 @@ class Wandb:
 
     def __init__(self, store: Store, config: RunConfig, online: bool, rows: Rows, sweep: str | None) -> None:
         """Starts or resumes the W&B run and adds the missing rows; does nothing on hosts that do not write."""
-        self.config, self.store, self.run = config, store, None
+        self.config, self.store, self.run, self.anonymous = config, store, None, is_anonymous(store.root)
         if not store.writes:
             return
         import wandb
@@ -57,9 +60,12 @@ class Wandb:
         settings = wandb.Settings(
             silent=True, console="off", disable_git=True, disable_code=True, x_disable_stats=True, x_disable_meta=True
         )
+        if self.anonymous:
+            settings.host, settings.username, settings.email = machine_alias(), "user", ""
+        [public] = public_configs(store.root, [config])
         self.run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), dir=str(store.root), id=name, name=title(config),
-            group=sweep, config=to_dict(config), mode="online" if online else "offline",
+            group=sweep, config=to_dict(public), mode="online" if online else "offline",
             resume="allow" if online else None, reinit="create_new", settings=settings,
         )  # fmt: skip
         self.next = self.run.step if online else rows[-1]["step"] + 1 if continues and rows else 0
@@ -80,6 +86,10 @@ class Wandb:
             self.run.mark_preempting()
         folder = Path(self.run.dir).parent
         self.run.finish(exit_code={"done": DONE, "diverged": DONE, "stopped": STOPPED}.get(record.status, FAILED))
+        if self.anonymous:  # its own logs have paths and names
+            shutil.rmtree(folder / "logs", ignore_errors=True)
+            for link in folder.parent.glob("debug*.log"):
+                link.unlink(missing_ok=True)
         for path in folder.rglob("*"):
             if path.is_file():
                 self.store.upload(path)

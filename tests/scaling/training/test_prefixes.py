@@ -12,6 +12,7 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, override, run_id
 from scaling.program import checkpoint
 from scaling.program.build import build_program
+from scaling.store.origin.machine import machine_alias
 from scaling.store.record import Store
 from scaling.training.loop import train
 from tests.support.training import STEPWISE, assert_same_run, train_run
@@ -73,7 +74,7 @@ def test_half_written_checkpoints_go_unless_their_writer_may_be_at_work(tmp_path
     gone, alive, away = (
         tmp_path / f".writing-{writer}-{final}" for writer in (f"{host}-4194305", f"{host}-1", "afar-2")
     )
-    prefix = tmp_path / f".writing-{host}-{os.getpid()}-{final}"
+    prefix = tmp_path / f".writing-{machine_alias()}-{os.getpid()}-{final}"
     for folder in (gone, alive, away, prefix):
         folder.mkdir()
     checkpoint.remove_abandoned_checkpoints(tmp_path)
