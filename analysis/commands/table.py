@@ -17,6 +17,7 @@ from scaling.config.options import add_options, read_options
 if TYPE_CHECKING:
     import pandas as pd
 
+CORPUS = "data.corpus"  # column with the name of the corpus, which may have a path
 ROWS = 100  # default number of rows printed
 
 
@@ -37,6 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from analysis.data.from_store import table  # here, so that --help stays fast
     from analysis.format import join_names
     from scaling.store.files import write_atomic
+    from scaling.store.origin.paths import public_corpus
 
     if arguments.rows < 0:
         raise DataError(f"--rows {arguments.rows}: must be 0 (all) or more")
@@ -48,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise DataError(f"--sort {arguments.sort}: no such column: the store has {columns}")
     if arguments.sort is not None:
         frame = frame.sort_values(arguments.sort, kind="stable")
+    if CORPUS in frame:
+        frame[CORPUS] = [public_corpus(name) if isinstance(name, str) else name for name in frame[CORPUS]]
     if arguments.csv == "-":
         frame.to_csv(sys.stdout, index=False)
     elif arguments.csv:

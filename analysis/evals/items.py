@@ -50,6 +50,9 @@ def read_items(store: StoreSnapshot, file: ItemFile, required: Sequence[str] = R
         table = stored_items.read_table(file.path, required)
         if empty := [name for name in required if table[name].null_count]:
             raise DamagedFileError(file.path, f"column {empty[0]}: has empty cells", REMEDY)
+    except FileNotFoundError:  # it was listed: a link
+        store.note_damaged(DamagedFileError(file.path, "a link to a missing file", REMEDY))
+        return None
     except DamagedFileError as error:
         store.note_damaged(error)
         return None

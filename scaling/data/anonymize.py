@@ -1,7 +1,7 @@
 """Makes an existing store anonymous: rewrites what it has already, and finds files that still have private names.
 
-Every rewritten file is written atomically, and a second pass changes nothing. Files that are not of this package's making
-(W&B's offline files, the job files of clusters, a user's code) are not touched, but named.
+Every rewritten file is written atomically, and a second pass changes nothing. Files of others (W&B's offline files, the job
+files of clusters, a user's code) are not touched, but named.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ def _checked_rows(path: Path, rows: list[Any]) -> list[dict[str, float]]:
         if not isinstance(row, dict) or type(row.get("step")) is not int:
             raise DamagedFileError(path, f"row {number} has no step", CURVE_REMEDY)
         for name, value in row.items():
-            if type(value) not in (int, float) or not math.isfinite(value):
+            if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:  # NaN is not
                 raise DamagedFileError(path, f"row {number}: {name} = {shown(value)}: must be a number", CURVE_REMEDY)
     return rows
 

@@ -79,7 +79,10 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with name_file(path):
         if path.exists() and not path.is_file() and not path.is_dir():
-            path.write_bytes(data)
+            descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK)  # an error for a pipe without a reader, not a wait
+            os.set_blocking(descriptor, True)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

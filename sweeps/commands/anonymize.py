@@ -1,4 +1,4 @@
-"""`python -m sweeps anonymize`: makes an existing store anonymous, and names the files that still have private names."""
+"""`python -m sweeps anonymize`: makes a store anonymous, and names the files that still have private names."""
 
 from __future__ import annotations
 

@@ -144,6 +144,8 @@ class Bench:
         changed = {name for name in before if name.startswith("store/") and after.get(name) != before[name]}
         if not chosen.writes and not chosen.index and not kind.is_cache:
             gone |= {name for name in changed | new if name.startswith("store/")}
+        if kind.name in chosen.rewrites:
+            gone = {name for name in gone if not name.startswith(path.relative_to(self.folder).as_posix())}
         if chosen.writes:
             gone &= {path.relative_to(self.folder).as_posix()}
         gone = {name for name in gone if name not in ("stdout", "stderr") and not name.endswith(".verified")}

@@ -95,7 +95,7 @@ COMMANDS = (
     ),
     Command("plan-sweep", ("sweeps", "plan", "STORE/sweeps/small.json", "--store", "STORE"), SWEEPS),
     Command("plan-own", ("sweeps", "plan", "INPUT/sweep.py:small", "--store", "STORE", "--corpus", CORPUS),
-            ("record", "sweep-file", "tokens")),
+            ("record", "sweep-file", "tokens"), rewrites=("token-files", "tokens", "store")),
     Command("status", ("sweeps", "status", "small", "--store", "STORE"), STATES, rows=True),
     Command("status-json", ("sweeps", "status", "small", "--store", "STORE", "--json"), STATES,
             rows=True),

@@ -95,9 +95,10 @@ class Server:
 
     def close(self) -> None:
         """Ends the process."""
-        assert self.process.stdin
+        assert self.process.stdin and self.process.stdout
         self.process.stdin.close()
         self.process.wait(timeout=60)
+        self.process.stdout.close()
 
 
 @contextlib.contextmanager

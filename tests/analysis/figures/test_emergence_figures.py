@@ -50,7 +50,7 @@ def test_a_figure_holds_the_numbers_that_were_found(source: Source, name: str, t
     finding = next(o for o in common.emergence_study(source).findings if o.task.name == "addition-4@0")
     assert finding.score is not None and {round(float(y), 9) for y in finding.score.mean} <= plotted
     about = json.loads((tmp_path / f"{name}.about.json").read_text())
-    assert about["command"].startswith(f"python -m analysis figure {name} {source.name} --out")
+    assert about["command"].startswith(f"python -m analysis figure {name} {Path(source.name).name} --out")
 
 
 def test_chance_is_drawn_where_it_is(source: Source, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_every_figure_draws_from_a_store_with_fonts_embedded_and_none_of_type_3(
     assert rows
     about = json.loads((tmp_path / f"{name}.about.json").read_text())
     assert about["source"] == source.name
-    assert about["command"].startswith(f"python -m analysis figure {name} {source.name} --out")
+    assert about["command"].startswith(f"python -m analysis figure {name} {Path(source.name).name} --out")
 
 
 def test_a_figure_saved_by_its_own_method_has_the_same_fonts(source: Source, tmp_path: Path) -> None:
