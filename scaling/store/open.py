@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scaling.store.files import StoreError
 from scaling.store.record import Store
+
+FOLDERS = ("runs", "sweeps", "checkpoints", "tokens", "leases")
 
 
 def as_store(store: Store | str | Path) -> Store:
@@ -20,9 +23,12 @@ def open_store(address: str | Path, *, writes: bool = True) -> Store:
         writes: Whether this process writes records and curves.
 
     Raises:
-        StoreError: No installed package can open the address.
+        StoreError: No installed package can open the address, or a file is in place of a folder of the store.
     """
     if "://" not in str(address):
+        for path in (Path(address), *(Path(address) / name for name in FOLDERS)):
+            if path.is_file():
+                raise StoreError(f"{path}: must be a folder: move this file away, or choose another store")
         return Store(address, writes=writes)
     from scaling.store.remote.store import RemoteStore  # here: most stores are folders
 

@@ -74,6 +74,8 @@ class Bench:
             words.add(f"/{detail}")  # the folder's other name
         if kind.format == "store":
             words.add("WORK/store")
+        folders = (word.replace("STORE/", "store/") for word in chosen.words if word.startswith("STORE/"))
+        words |= {folder for folder in folders if relative.is_relative_to(folder)}  # which the command line names
         judged = moved if moved and seen.status is not None else self.judge(case, relative, run, words, seen)
         return Outcome(judged.kind, f"{relative.as_posix()}: {detail or case.damage}: {judged.detail}")
 

@@ -141,7 +141,7 @@ def renamed(path: Path, random: Random) -> str:
 FILES = ("json", "lines", "parquet", "csv", "code", "bytes")
 FOLDERS = ("folder", "store")
 # A pipe that a user names on a command line is read, as from `<(command)`; tables are not.
-PIPED = ("parquet", "csv", "bytes", "record", "config", "curve-lines", "lease", "sweep", "placement", "launch-lock",
+PIPED = ("parquet", "csv", "bytes", "record", "curve-lines", "lease", "sweep", "placement", "launch-lock",
          "checkpoint-manifest", "shared-manifest", "checkpoint-metadata", "table-json", "table-lines")  # fmt: skip
 DAMAGES = (
     Damage("truncated", FILES, truncated, 20),

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,7 @@ from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.config.validation import ConfigError
 from scaling.store.record import Store
 from scaling.training.tracking.wandb import check_wandb
-from tests.support.commands import command
+from tests.support.commands import ROOT, command
 from tests.support.training import STEPWISE, train_run
 
 OFFLINE = dataclasses.replace(STEPWISE, wandb="offline")
@@ -88,6 +92,51 @@ def test_a_sweep_is_a_group_of_wandb(store: Store, tiny: RunConfig, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     [folder] = folders(store, tiny)
     assert read(folder)[0]["group"] == "mine" and "wandb" not in done.stderr
+
+
+@pytest.mark.slow
+def test_no_byte_of_an_anonymous_store_has_a_host_a_user_or_a_folder(tmp_path: Path, tiny: RunConfig) -> None:
+    """W&B's own program and Orbax write files too; where it is allowed, the host gets a name that occurs nowhere else."""
+    home = tmp_path / "zq-home" / "zquser417"
+    home.mkdir(parents=True)
+    (home / "notes.txt").write_text("The quick brown fox jumps over the lazy dog. " * 500)
+    environment = {
+        **os.environ,
+        "HOME": str(home),
+        "USER": "zquser417",
+        "LOGNAME": "zquser417",
+        "PYTHONPATH": str(ROOT),
+    }
+    environment.pop("XDG_CACHE_HOME", None)
+    renamed = ["unshare", "--uts", "sh", "-c", 'hostname zq-host-417 && exec "$@"', "sh"]
+    allowed = (
+        shutil.which("unshare") and subprocess.run([*renamed, "true"], capture_output=True, check=False).returncode == 0
+    )
+
+    def run(*words: object) -> str:
+        line = [*(renamed if allowed else []), sys.executable, "-m", *map(str, words)]
+        done = subprocess.run(line, capture_output=True, text=True, cwd=home, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    store = home / "S"
+    tokens = json.loads(
+        run("scaling", "prepare", f"text:{home / 'notes.txt'}", "--store", store, "--json", "--anonymous")
+    )
+    changes = [
+        f"data.tokens={tokens['tokens']}",
+        f"data.corpus=text:{home / 'notes.txt'}",
+        f"model.vocab={tokens['vocab']}",
+    ]
+    (home / "run.json").write_text(dumps(override(tiny, changes)))
+    run("scaling", "train", "run.json", "--store", store, "--wandb", "offline")
+    run("sweeps", "anonymize", "--store", store)
+    words = ["zquser417", "zq-home", str(tmp_path), str(ROOT), *(["zq-host-417"] if allowed else [])]
+    files = [path for path in store.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".wandb" for path in files) and any("tfevents" in path.name for path in files)
+    assert [
+        (str(p), w) for p in files for w in words if w.encode() in p.read_bytes() or w in str(p.relative_to(store))
+    ] == []
 
 
 def test_a_missing_package_is_one_line_before_anything(
