@@ -164,7 +164,7 @@ DAMAGES = (
     Damage("renamed", ("folder",), renamed, 2),
     Damage("wrong-type", ("json", "lines"), json_values.wrong_type, 2000),
     Damage("missing-field", ("json", "lines"), json_values.missing_field, 150),
-    Damage("generated", ("json", "lines"), json_values.generated, 60),
+    Damage("generated", ("json", "lines"), json_values.generated, 40),
     Damage("newer", ("record", "config", "sweep", "placement", "run-config", "run-configs"), json_values.newer, 4),
     Damage("older-record", ("record",), records.older, 1),
     Damage("altered-record", ("record",), records.altered, len(records.EDITS)),

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import errno
+import gc
 import importlib
 import json
 import os
@@ -118,6 +119,7 @@ def serve(libraries: list[str]) -> None:
     for package in PACKAGES[0 if "jax" in libraries else 1 :]:
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             importlib.import_module(module.name)
+    gc.freeze()  # a child copies the pages that its garbage collector would visit
     for line in sys.stdin:
         data = json.loads(line)
         request, began = Request(**{**data, "words": tuple(data["words"])}), time.monotonic()

@@ -11,7 +11,7 @@ from mkdocs.exceptions import PluginError
 from analysis.errors import DataError, FitError
 from analysis.evals import verdict as emergence
 from analysis.uncertainty.verdicts import VERDICTS, Explanation
-from docs.generate.reference import examples, registries
+from docs.generate.reference import examples, limits, registries
 from docs.generate.reference.fields import comment_table, docstring_table
 from docs.generate.reference.markdown import anchor, code, escape, table
 from scaling.config.exit_status import BAD_INPUT, FAILED, MEANINGS
@@ -127,6 +127,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "item-columns": item_columns,
     "token-file": lambda: docstring_table(TokenFile),
     "prices": prices,
+    "limits": limits.limits,
     "sweeps": registries.sweeps,
     "corpora": registries.corpora,
     "tasks": registries.tasks,

@@ -39,7 +39,7 @@ VALUES = {
     "deep": "[" * DEPTH + "]" * DEPTH,
 }
 NEW_FIELDS = {"record": ((), ("about",), ("config",), ("config", "model")), "config": ((), ("optimizer",))}
-GENERATED = 60  # documents
+GENERATED = 40  # documents
 
 
 def nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -130,7 +130,7 @@ def documents() -> list[Any]:
         leaves, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=5), v, max_size=3)
     )
 
-    @settings(max_examples=GENERATED + 40, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
+    @settings(max_examples=GENERATED + 20, database=None, derandomize=True, deadline=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(values)
     def collect(value: Any) -> None:
