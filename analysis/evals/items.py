@@ -24,7 +24,8 @@ def item_files(store: str | Path | StoreSnapshot, all_steps: bool = False) -> li
         all_steps: Whether to return all evaluations of a run instead of the last one on each task.
     """
     store = as_snapshot(store)
-    folders = [folder for folder in store.root.glob("runs/*/items") if not _has_damaged_record(store, folder.parent)]
+    runs = [run for run in store.root.glob("runs/*") if not run.is_dir() or (run / "items").is_dir()]
+    folders = [run / "items" for run in runs if not _has_damaged_record(store, run)]
     files = [file for folder in folders for file in stored_items.item_files(folder)]
     files.sort(key=lambda file: (file.task, file.shots, file.run, file.step))
     if all_steps:

@@ -23,12 +23,12 @@ def open_store(address: str | Path, *, writes: bool = True) -> Store:
         writes: Whether this process writes records and curves.
 
     Raises:
-        StoreError: No installed package can open the address, or a file is in place of a folder of the store.
+        StoreError: No installed package can open the address, or a file or broken link is in place of a folder.
     """
     if "://" not in str(address):
         for path in (Path(address), *(Path(address) / name for name in FOLDERS)):
-            if path.is_file():
-                raise StoreError(f"{path}: must be a folder: move this file away, or choose another store")
+            if path.is_file() or (path.is_symlink() and not path.exists()):
+                raise StoreError(f"{path}: must be a folder: move this file or link away, or choose another store")
         return Store(address, writes=writes)
     from scaling.store.remote.store import RemoteStore  # here: most stores are folders
 

@@ -76,6 +76,7 @@ class Bench:
             words.add("WORK/store")
         folders = (word.replace("STORE/", "store/") for word in chosen.words if word.startswith("STORE/"))
         words |= {folder for folder in folders if relative.is_relative_to(folder)}  # which the command line names
+        words.add(f"'{path.stem}'")  # a sweep
         judged = moved if moved and seen.status is not None else self.judge(case, relative, run, words, seen)
         return Outcome(judged.kind, f"{relative.as_posix()}: {detail or case.damage}: {judged.detail}")
 
@@ -183,25 +184,43 @@ class Bench:
         is_refused = seen.status in statuses and named and extra
         if is_refused and not (kind.of_run and not chosen.one_run):
             return Outcome(outcome.REFUSED, extra[-1])
-        for removed in self.removals(path, run):
-            without = self.reference(chosen, run, removed)
-            if self.same(seen, without, run, chosen):
-                noise = self.noise(chosen, [line for line in extra if line not in without.errors], words)
-                if noise:
-                    continue
-                if named:
-                    return Outcome(outcome.LEFT_OUT, extra[-1] if extra else "")
-                is_deleted = case.damage in NOT_NAMED or (kind.grows and case.damage in ("emptied", "truncated"))
-                return Outcome(outcome.ABSENT if is_deleted else outcome.UNNAMED, "as without it, and not named")
+        if judged := self.judge_exclusion(case, path, run, words, seen, extra):
+            return judged
         if noise and (is_same or seen.status == baseline.status):
             return Outcome(outcome.NOISE, noise)
-        if (kind.is_input or kind.grows) and len(extra) <= 1 and case.damage not in WHOLE:
+        is_input = kind.is_input or f"STORE/{path.relative_to('store')}".replace(run or "RUN", "RUN") in chosen.words
+        if (is_input or kind.grows) and len(extra) <= 1 and case.damage not in WHOLE:
             return Outcome(outcome.AS_GIVEN, "".join(extra))
         if seen.status == BAD_INPUT:
             return Outcome(outcome.STOPS if is_refused else outcome.UNNAMED, "\n".join(extra))
         if seen.status != baseline.status:
             return Outcome(outcome.STATUS, f"exit status {seen.status}: " + "\n".join(extra)[-600:])
         return Outcome(outcome.SILENT if not named else outcome.UNNAMED, self.difference(seen, baseline))
+
+    def judge_exclusion(
+        self, case: Case, path: Path, run: str | None, words: Collection[str], seen: Observation, extra: Collection[str]
+    ) -> Outcome | None:
+        """Returns the outcome if the results are those without the damaged file or its run, else None.
+
+        Args:
+            case: The case.
+            path: The damaged file, relative to the working folder.
+            run: Its run.
+            words: Names of the damaged file.
+            seen: What the command did.
+            extra: Lines of standard error that are not there without the damage.
+        """
+        kind, chosen = KINDS[case.kind], command(case.command)
+        for removed in self.removals(path, run):
+            without = self.reference(chosen, run, removed)
+            new = [line for line in extra if line not in without.errors]
+            if not self.same(seen, without, run, chosen) or self.noise(chosen, new, words):
+                continue
+            if any(outcome.names(line, words) for line in (*extra, *seen.results[""].splitlines())):
+                return Outcome(outcome.LEFT_OUT, " ".join(new))
+            is_deleted = case.damage in NOT_NAMED or (kind.grows and case.damage in ("emptied", "truncated"))
+            return Outcome(outcome.ABSENT if is_deleted else outcome.UNNAMED, "as without it, and not named")
+        return None
 
     @staticmethod
     def noise(chosen: Command, extra: Collection[str], words: Collection[str]) -> str:
