@@ -14,6 +14,7 @@ RUN python -m pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:${PYTHON}-slim
 # Sandboxes of `evaluate --run-code`; the container must be allowed to make user namespaces.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends bubblewrap && rm -rf /var/lib/apt/lists/*
 ARG EXTRA=tpu
 COPY constraints.txt /wheels/

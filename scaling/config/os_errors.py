@@ -17,6 +17,7 @@ from scaling.config.validation import one_line
 REMEDIES = {  # by number of the error
     errno.ENOSPC: "free space on this disk, then run the same command again",
     errno.EDQUOT: "free space within your quota, then run the same command again",
+    errno.EFBIG: "raise the limit on the size of a file (`ulimit -f`), then run the same command again",
     errno.EROFS: "choose a folder on a file system that can be written",
     errno.EACCES: "change the permissions, or choose another path",
     errno.EPERM: "change the permissions, or choose another path",
@@ -29,7 +30,12 @@ REMEDIES = {  # by number of the error
     errno.EMFILE: "raise the limit on open files (`ulimit -n`), then run the same command again",
 }
 
-MIDWAY_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # which end work that had started; others are bad input
+MIDWAY_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EFBIG,
+)  # which end work that had started; others are bad input
 
 
 def remedy_of_os_error(error: OSError) -> str:

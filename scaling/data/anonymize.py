@@ -1,7 +1,7 @@
 """Makes an existing store anonymous: rewrites what it has already, and finds files that still have private names.
 
-Every rewritten file is written atomically, and a second pass changes nothing. Files of others (W&B's offline files, the job
-files of clusters, a user's code) are not touched, but named.
+Every file is written atomically, and a second pass changes nothing. Files of others (W&B's offline files, the job files
+of clusters, a user's code) are not touched, but named.
 """
 
 from __future__ import annotations
@@ -248,11 +248,11 @@ def files_with_names(store: Store, names: PrivateNames) -> dict[str, str]:
     folders = {home_folder(), os.getcwd(), str(store.root.absolute())}
     kinds = {"a host": [*names.hosts, socket.gethostname()], "a user": user_names(), "a folder": folders}
     patterns = {
-        kind: re.compile(rb"(?<![\w-])(?:%s)(?![\w-])" % b"|".join(re.escape(word.encode()) for word in sorted(long)))
-        for kind, words in kinds.items()
-        if (long := {word for word in words if len(word) >= MIN_NAME})
+        kind: re.compile(rb"(?<![\w-])(?:%s)(?![\w-])" % b"|".join(re.escape(name.encode()) for name in sorted(long)))
+        for kind, private in kinds.items()
+        if (long := {name for name in private if len(name) >= MIN_NAME})
     }
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for path in sorted(store.root.rglob("*")):
         name = str(path.relative_to(store.root))
         if path.suffix == SUFFIX or not path.is_file() or path.stat().st_size > SEARCHED_BYTES:
@@ -261,5 +261,5 @@ def files_with_names(store: Store, names: PrivateNames) -> dict[str, str]:
             data = name.encode("utf-8", "surrogateescape") + b"\n" + path.read_bytes()
             kind = next((kind for kind, pattern in patterns.items() if pattern.search(data)), None)
             if kind is not None:
-                found[name] = f"has the name of {kind}: remove the file before you publish the store"
-    return found
+                reasons[name] = f"has the name of {kind}: remove the file before you publish the store"
+    return reasons

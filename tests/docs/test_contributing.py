@@ -63,7 +63,7 @@ def test_the_workflow_runs_targets_of_make_on_every_supported_python() -> None:
     assert job["strategy"]["matrix"]["python"] == supported
     run = [step["run"] for step in job["steps"] if "run" in step]
     assert {"make test", "make docs", "make test-docs"} <= set(run)
-    assert all(is_target(line.removeprefix("make ")) for line in run)
+    assert all(is_target(line.removeprefix("make ")) for line in run if line.startswith("make "))
 
 
 def test_hooks_and_issue_forms_are_complete() -> None:

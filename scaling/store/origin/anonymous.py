@@ -91,8 +91,8 @@ class PrivateNames:
     """
 
     def __init__(self, root: Path, hosts: Iterable[str] = ()) -> None:
-        here = socket.gethostname()
-        self.hosts = sorted({here, here.partition(".")[0], *hosts}, key=len, reverse=True)
+        host = socket.gethostname()
+        self.hosts = sorted({host, host.partition(".")[0], *hosts}, key=len, reverse=True)
         folders = {home_folder(), os.getcwd(), tempfile.gettempdir(), str(root.absolute().parent)}
         self.folders = sorted((folder for folder in folders if len(folder) > 1), key=len, reverse=True)
         self.users = user_names()

@@ -61,7 +61,7 @@ def test_every_figure_draws_from_a_store_with_fonts_embedded_and_none_of_type_3(
     rows = rows_of(tmp_path / f"{name}.data.csv")
     assert rows
     about = json.loads((tmp_path / f"{name}.about.json").read_text())
-    assert about["source"] == source.name
+    assert about["source"] == Path(source.name).name
     assert about["command"].startswith(f"python -m analysis figure {name} {Path(source.name).name} --out")
 
 

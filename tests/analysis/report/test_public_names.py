@@ -20,7 +20,8 @@ def published_bytes(path: Path) -> bytes:
     from pypdf import PdfReader
 
     reader = PdfReader(path)
-    streams = [page.get_contents().get_data() for page in reader.pages if page.get_contents() is not None]
+    contents = [page.get_contents() for page in reader.pages]
+    streams = [content.get_data() for content in contents if content is not None]
     return b"".join([data, *streams, str(reader.metadata).encode()])
 
 
@@ -47,8 +48,8 @@ def test_what_is_published_has_no_absolute_path_and_no_host(
     files = [path for path in out.rglob("*") if path.is_file()]
     assert files
     for path in files:
-        data = published_bytes(path)
+        content = published_bytes(path)
         for word in ("zq-host-417", "zq-folder", str(tmp_path), str(Path.cwd()), str(Path.home())):
-            assert word.encode() not in data, (path.name, word)
+            assert word.encode() not in content, (path.name, word)
     if command == "report":
         assert b"notes.txt" in (out / "report" / "report.html").read_bytes()

@@ -81,4 +81,6 @@ def test_a_failure_is_said_once(tiny: RunConfig, tmp_path: Path) -> None:
     blocked.write_text("")
     for words in (("train", path), ("prepare", "markov:order=1,vocab=8,tokens=1000,seed=0")):
         done = command("scaling", *words, "--store", blocked)
-        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "written" in done.stderr, done.stderr
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "must be a folder" in done.stderr, (
+            done.stderr
+        )

@@ -96,7 +96,7 @@ def test_a_sweep_is_a_group_of_wandb(store: Store, tiny: RunConfig, tmp_path: Pa
 
 @pytest.mark.slow
 def test_no_byte_of_an_anonymous_store_has_a_host_a_user_or_a_folder(tmp_path: Path, tiny: RunConfig) -> None:
-    """W&B's own program and Orbax write files too; where it is allowed, the host gets a name that occurs nowhere else."""
+    """W&B's program and Orbax write files too; where it is allowed, the host has a name that occurs nowhere else."""
     home = tmp_path / "zq-home" / "zquser417"
     home.mkdir(parents=True)
     (home / "notes.txt").write_text("The quick brown fox jumps over the lazy dog. " * 500)

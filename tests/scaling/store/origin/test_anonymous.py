@@ -170,7 +170,8 @@ def test_damaged_settings_are_an_error_not_a_store_with_names(tmp_path: Path, te
 @pytest.mark.parametrize(("text", "expected"), [
     ("/opt/x/runs/abc/record.json: damaged", "record.json: damaged"), ("gs://bucket/team/S: refused", "S: refused"),
     ("../../alice/S", "S"), ("N/A, 3/4 of 5 tokens/s", "N/A, 3/4 of 5 tokens/s"), ("a/b.txt", "a/b.txt"),
-    ("see https://example.com/a/b", "see https://example.com/a/b"), ('File "/usr/l/x.py", line 3', 'File "x.py", line 3'),
+    ("see https://example.com/a/b", "see https://example.com/a/b"),
+    ('File "/usr/l/x.py", line 3', 'File "x.py", line 3'),
     (f"{HOST}:80 of {USER}", "HOST:80 of user"),
 ])  # fmt: skip
 def test_a_text_keeps_what_names_nobody(home: Path, text: str, expected: str) -> None:
