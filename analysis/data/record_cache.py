@@ -231,6 +231,7 @@ def _write_cache(store: Store, frame: pd.DataFrame) -> list[str]:
     except (OSError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         return [
-            f"the cache of this store cannot be written, so all {len(frame)} records are read every time ({reason})"
+            f"{store.root / CACHE_FILE}: the cache cannot be written, so all {len(frame)} records are read every time "
+            f"({reason})"
         ]
     return []

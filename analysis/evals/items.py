@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def item_files(store: str | Path | StoreSnapshot, all_steps: bool = False) -> li
         all_steps: Whether to return all evaluations of a run instead of the last one on each task.
     """
     store = as_snapshot(store)
-    runs = [run for run in store.root.glob("runs/*") if not run.is_dir() or (run / "items").is_dir()]
+    runs = [run for run in store.root.glob("runs/*") if not os.access(run, os.X_OK) or os.path.isdir(run / "items")]
     folders = [run / "items" for run in runs if not _has_damaged_record(store, run)]
     files = [file for folder in folders for file in stored_items.item_files(folder)]
     files.sort(key=lambda file: (file.task, file.shots, file.run, file.step))
@@ -57,4 +58,4 @@ def read_items(store: StoreSnapshot, file: ItemFile, required: Sequence[str] = R
     except DamagedFileError as error:
         store.note_damaged(error)
         return None
-    return table.to_pandas()
+    return table.to_pandas(ignore_metadata=True)

@@ -81,8 +81,10 @@ def altered_arrays(manifest: Any, arrays: dict[str, jax.Array]) -> list[str]:
 
     Args:
         manifest: Manifest of the checkpoint, with `sums`; of an old one with `arrays`, SHA-256 of whole arrays.
-        arrays: The restored arrays by name.
+        arrays: The restored arrays by name. Orbax returns something else for those that its metadata do not describe.
     """
+    if missing := [name for name, array in arrays.items() if not isinstance(array, jax.Array)]:
+        return missing
     if "sums" in manifest:
         return [name for name, checksum in array_checksums(arrays).items() if manifest["sums"].get(name) != checksum]
     return [name for name, array in arrays.items() if manifest["arrays"].get(name) != sha256_digest(array)]

@@ -74,7 +74,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     """Writes a file atomically: it is complete or unchanged even if the process or the machine stops.
 
     Args:
-        path: The file; its folder is created if needed. A device or a pipe, such as /dev/stdout, is written to directly.
+        path: The file; its folder is created if needed. A device or pipe, such as /dev/stdout, is written to directly.
         data: Its content.
     """
     with name_file(path):

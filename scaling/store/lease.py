@@ -13,6 +13,7 @@ need not agree. A holder on this machine is considered dead as soon as its proce
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -29,6 +30,7 @@ from scaling.store.origin.machine import alias, machine_alias
 
 SILENCE_SECONDS = 60.0  # without a heartbeat, after which another process may take over
 HEARTBEATS = 6  # in that time
+NOT_A_FILE = (errno.EISDIR, errno.EINVAL, errno.ELOOP)  # errors of a directory, a FIFO and a link to itself
 MAX_PID = 2**31 - 1  # of pid_t
 
 
@@ -238,10 +240,12 @@ def _holder(storage: FileStorage, name: str, number: int) -> str | None:
     file = _file_name(name, number)
     try:
         data = storage.read(file)
-    except FileNotFoundError:  # removed by its successor just now
-        return "another process, just now"
-    except IsADirectoryError:  # no process writes one
-        data = b"a directory"
+    except FileNotFoundError:  # removed by its successor just now; a link to a missing file stays
+        data = b""
+    except OSError as error:
+        if error.errno not in NOT_A_FILE:
+            raise
+        data = b"not a file"  # no process writes one
     owner, released = _parse_file(data)
     if released:
         return None

@@ -1,5 +1,6 @@
 """Tests that names, cells and columns of files reach the terminal as literal text without control characters."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from scaling.store.record import Store
 from tests.support.commands import call_command
-from tests.support.records import add_record, config
+from tests.support.records import config, record_of
 
 HOSTILE = ("[red]x[/red]", "[/]", ":smile:", "\x1b]0;title\x07", "\x1b[2J", "a\rb", "\u202eevil", "\x9b31m")
 CONTROLS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0), 0x202E) if chr(code) != "\n"]
@@ -74,10 +75,7 @@ def test_a_store_with_hostile_sweeps_is_printed_literally(tmp_path):
     store = Store(tmp_path)
     for i, name in enumerate(HOSTILE):
         subject = config(16 + 16 * i, 100)
-        record = add_record(store, subject)
-        path = store.root / "runs" / record.run_id / "record.json"
-        data = json.loads(path.read_text())
-        path.write_text(json.dumps(data | {"sweep": name + "\nnext"}))
+        store.write(dataclasses.replace(record_of(subject), sweep=name + "\nnext"))
     result = call_command("analysis", "table", tmp_path)
     assert_literal(result, r"[red]x[/red]\nnext", r"\x1b[2J\nnext")
     assert len(result.stdout.splitlines()) == 2 + len(HOSTILE)

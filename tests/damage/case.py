@@ -20,6 +20,7 @@ from tests.damage.process import DRAWING, LIBRARIES, TRAINING, Request, Server
 KINDS = {kind.name: kind for kind in (*FILE_KINDS, *TRAINED_KINDS)}
 FAILED, BAD_INPUT = 1, 2
 NOT_NAMED = ("deleted", "dangling-link", "emptied-folder", "renamed")  # nothing is left that could be named
+INTACT = ("missing-field", "older-record", "older-table")  # what a command reads without a word, it may write again
 WHOLE = ("emptied", "zeroed", "random-bytes", "directory", "unreadable", "pipe")  # nothing can be read from the file
 SECONDS_AT_LEAST, SECONDS_PER_COST = 40.0, 12.0  # time limit of a command; machines of tests are shared
 
@@ -77,7 +78,10 @@ class Bench:
         folders = (word.replace("STORE/", "store/") for word in chosen.words if word.startswith("STORE/"))
         words |= {folder for folder in folders if relative.is_relative_to(folder)}  # which the command line names
         words.add(f"'{path.stem}'")  # a sweep
-        judged = moved if moved and seen.status is not None else self.judge(case, relative, run, words, seen)
+        judged = self.judge(case, relative, run, words, seen)
+        is_intact = case.damage in INTACT and not any(outcome.names(line, words) for line in seen.errors)
+        if moved and seen.status is not None and not (is_intact and moved.kind == outcome.LOST):
+            judged = moved
         return Outcome(judged.kind, f"{relative.as_posix()}: {detail or case.damage}: {judged.detail}")
 
     def damaged(self, kind: FileKind, change: Damage, seed: int) -> tuple[Path, str | None]:
@@ -186,6 +190,8 @@ class Bench:
             return Outcome(outcome.REFUSED, extra[-1])
         if judged := self.judge_exclusion(case, path, run, words, seen, extra):
             return judged
+        if kind.format == "store" and named and not noise and seen.status == baseline.status:
+            return Outcome(outcome.LEFT_OUT, extra[-1])  # every run of the store, each of which is named
         if noise and (is_same or seen.status == baseline.status):
             return Outcome(outcome.NOISE, noise)
         is_input = kind.is_input or f"STORE/{path.relative_to('store')}".replace(run or "RUN", "RUN") in chosen.words

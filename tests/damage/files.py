@@ -50,7 +50,7 @@ FILE_KINDS = (
     FileKind("sweep", "store/sweeps/*.json", "json"),
     FileKind("placement", "store/sweeps/*.place", "json"),
     FileKind("launch-log", "store/sweeps/*.log", "bytes"),
-    FileKind("launch-lock", "store/sweeps/*.lock", "json"),
+    FileKind("launch-lock", "store/sweeps/*.lock", "bytes"),
     FileKind("tokens", "store/tokens/*.tokens", "bytes"),
     FileKind("tokens-verified", "store/tokens/.*.verified", "bytes", is_cache=True),
     FileKind("events", "store/tensorboard/*/events.*", "bytes"),

@@ -24,6 +24,7 @@ VOLATILE = re.compile(
 )
 TEXT_SUFFIXES = {".json", ".csv", ".svg", ".html", ".txt", ".md"}
 RUN_ID = re.compile(r"\b[0-9a-f]{12}")
+PROGRESS = "prepared corpus "
 DAMAGE_WORDS = re.compile(r"damaged|left out", re.IGNORECASE)
 
 
@@ -136,7 +137,7 @@ def judge_errors(
         return Outcome(HANG), ()
     if "Traceback (most recent call last)" in text or seen.status < 0:
         return Outcome(TRACEBACK, text[-1500:] or f"signal {-seen.status}"), ()
-    extra = tuple(line for line in seen.errors if line.strip() and line not in usual)
+    extra = tuple(line for line in seen.errors if line.strip() and line not in usual and not line.startswith(PROGRESS))
     if seen.status == 2 and len(extra) > 1 and not all(names(line, words) for line in extra):
         return Outcome(NOISE, "\n".join(extra)[-800:]), extra
     return None, extra

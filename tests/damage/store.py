@@ -126,7 +126,7 @@ def write_other_files(store: Store, configs: list[RunConfig]) -> None:
         lease = {"owner": owner, "beats": 3, **({} if is_running else {"released": True})}
         store.leases.write(f"leases/{run_id(config)}/00000001.json", json.dumps(lease).encode())
     (store.root / "sweeps" / f"{SWEEP}.log").write_text("training 13 runs\n")
-    (store.root / "sweeps" / f"{SWEEP}.lock").write_text('{"pid": 1, "host": ""}')
+    (store.root / "sweeps" / f"{SWEEP}.lock").write_text("process 7 on vm")
     TensorBoard(store, configs[0], store.curve(run_id(configs[0])))
 
 

@@ -86,7 +86,10 @@ def _is_corpus(value: Any) -> bool:
 TEXT, COUNT, AMOUNT = "a text", "a whole number of 0 or more", "a number of 0 or more"
 ABOUT_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {  # those that commands read
     **{name: (_is_text, TEXT) for name in ("error", "host", "device", "precision", "tokenizer", "commit", "jax")},
-    **{name: (_is_small_count, COUNT) for name in ("steps_computed", "shared_steps", "diverged_at", "hosts", "devices")},
+    **{
+        name: (_is_small_count, COUNT)
+        for name in ("steps_computed", "shared_steps", "diverged_at", "hosts", "devices")
+    },
     **{
         name: (_is_amount, AMOUNT)
         for name in (

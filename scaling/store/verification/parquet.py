@@ -148,7 +148,7 @@ def check_digest(path: Path, data: bytes, remedy: str = RESTORE) -> bool:
 
 
 def _digest_position(file: BinaryIO) -> int | None:
-    """Returns where the digest of a file starts, or None without one: after the key are the type and length of the value."""
+    """Returns where the digest of a file starts: after its key, type and length; None without one."""
     start = max(0, file.seek(0, os.SEEK_END) - MAX_FOOTER)
     file.seek(start)
     key = file.read().rfind(KEY)

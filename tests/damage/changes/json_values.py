@@ -53,9 +53,9 @@ def nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 def read_line(path: Path, random: Random) -> tuple[Any, list[str], int]:
     """Returns a document of a file of JSON or JSON lines, the lines of the file, and the number of its line."""
     text = path.read_text()
-    lines = text.splitlines() if path.suffix == ".jsonl" else [text]
+    lines = text.splitlines() or [""] if path.suffix == ".jsonl" else [text]
     number = random.randrange(len(lines))
-    return json.loads(lines[number]), lines, number
+    return json.loads(lines[number] or "{}"), lines, number
 
 
 def write_line(path: Path, lines: list[str], number: int, document: str) -> None:

@@ -13,8 +13,8 @@ from scaling.config.run import RunConfig, dumps, run_id
 from scaling.config.validation import ConfigError
 from scaling.store.files import DamagedFileError
 from scaling.store.record import Store
+from tests.damage.folders import KINDS, assert_one_line, damage
 from tests.support.commands import call_command
-from tests.support.damage import KINDS, assert_one_line, damage
 from tests.support.records import add_record, config
 from tests.support.training import train_run
 

@@ -40,13 +40,14 @@ def test_no_run_starts_after_a_stop_signal(tmp_path: Path, tiny: RunConfig) -> N
 
 
 def test_wrong_input_is_not_tried_again_and_a_crash_is(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
-    """A missing corpus is wrong input; a checkpoint that cannot be written is a crash."""
+    """A missing corpus is wrong input; a curve that cannot be written is a crash."""
     path = tmp_path / "config.json"
     path.write_text(dumps(tiny))
     arguments = ("scaling", "train", path, "--store", store.root, "--retries", 1)
     done = command(*arguments, "--set", f"data.tokens={'1' * 64}")
     assert done.returncode == 2 and "attempt" not in done.stderr
-    store.checkpoints.write_text("in the way")
+    curve = store.run_dir(run_id(tiny)) / "curve.jsonl"
+    curve.mkdir(parents=True)
     done = command(*arguments)
     assert done.returncode == 1 and done.stderr.count("(attempt 1 of 2)") == 1, done.stderr
     record = store.read(run_id(tiny))

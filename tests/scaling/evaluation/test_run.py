@@ -6,15 +6,12 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
 from analysis.data.runs import read_runs
 from scaling.__main__ import main
@@ -35,6 +32,7 @@ from scaling.store import items as kept
 from scaling.store.record import Store
 from scaling.training.loop import train
 from tests.support.commands import command
+from tests.support.evaluation import log_probabilities, rows_of
 
 MIX = "mix:addition:1-2=0.6,recall:1-4=0.4,tokens=60000"
 
@@ -82,28 +80,6 @@ def taught_once(tmp_path_factory: pytest.TempPathFactory, mixture: Path) -> tupl
     """A store and a model that has read a little of the mixture."""
     store = school_at(tmp_path_factory.mktemp("taught") / "store", mixture)
     return store, taught(pupil(mixture), store)
-
-
-def log_probabilities(model_run: TrainedModel) -> Callable[[list[int]], np.ndarray]:
-    """Of each next token by the plain forward pass, float64 (L, V)."""
-
-    @jax.jit
-    def forward(params: Any, tokens_BL: jax.Array) -> jax.Array:
-        logits_BLV = nnx.merge(model_run.graph, params)(tokens_BL, None)
-        return jax.nn.log_softmax(logits_BLV.astype(jnp.float32), axis=-1)[0]
-
-    def sequence_logp(tokens: list[int]) -> np.ndarray:
-        filled = np.zeros((1, 48), np.int32)
-        filled[0, : len(tokens)] = tokens
-        return np.asarray(forward(model_run.params, filled), np.float64)
-
-    return sequence_logp
-
-
-def rows_of(store: Store, model_run: TrainedModel) -> dict[str, list[kept.Row]]:
-    """The items of the run's newest step, by task."""
-    values = [file for file in kept.item_files(store.items_dir(model_run.record.run_id)) if file.step == model_run.step]
-    return {kept.task_label(file.task, file.shots): kept.read_items(file.path) for file in values}
 
 
 def evaluate(store: Store, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, list[str]]:

@@ -17,8 +17,8 @@ from scaling.store.record import Record, Store
 from sweeps.launching.launch import launch, write_sweep
 from sweeps.launching.options import LaunchOptions
 from sweeps.planning.plan import plan_sweep
+from tests.damage.folders import KINDS, assert_one_line, damage, open_to_all, small_disk, without_rights
 from tests.support.commands import call_command
-from tests.support.damage import KINDS, assert_one_line, damage, open_to_all, small_disk, without_rights
 from tests.support.sweeps import TRAINER, stored_corpus, trained_grid, write_noise_corpus
 
 COMMANDS = ("status", "status --json", "plan", "plan --json", "check", "dry run")
