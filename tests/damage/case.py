@@ -186,7 +186,8 @@ class Bench:
             return Outcome(outcome.REPAIRED, extra[-1]) if chosen.writes and named else Outcome(outcome.UNCHANGED)
         statuses = (BAD_INPUT, FAILED) if chosen.writes and len(extra) == 1 else (BAD_INPUT,)
         is_refused = seen.status in statuses and named and extra
-        if is_refused and not (kind.of_run and not chosen.one_run):
+        is_rest_done = chosen.writes and self.same_results(seen, baseline, run, chosen)
+        if is_refused and (chosen.one_run or not kind.of_run or is_rest_done):
             return Outcome(outcome.REFUSED, extra[-1])
         if judged := self.judge_exclusion(case, path, run, words, seen, extra):
             return judged
@@ -243,9 +244,14 @@ class Bench:
     @staticmethod
     def same(seen: Observation, other: Observation, run: str | None, chosen: Command) -> bool:
         """Returns whether two observations have the same exit status and results."""
+        return seen.status == other.status and Bench.same_results(seen, other, run, chosen)
+
+    @staticmethod
+    def same_results(seen: Observation, other: Observation, run: str | None, chosen: Command) -> bool:
+        """Returns whether two observations have the same results, apart from what they say of a run."""
         rows = chosen.rows and run is not None
         first, second = (outcome.comparable(each.results, run, rows) for each in (seen, other))
-        return seen.status == other.status and first == second
+        return first == second
 
     @staticmethod
     def difference(seen: Observation, other: Observation) -> str:

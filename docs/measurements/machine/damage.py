@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -28,6 +29,8 @@ def measure(session: Session) -> Results:
         part = run_part(trained, SMALL if session.small else None)
         flags = " --trained" if trained else ""
         session.log(f"python -m tests.damage --all --seed {SEED}{flags}", began, time.monotonic() - clock)
+        if part.faults:
+            print(part.message(), file=sys.stderr)
         counts.by_kind += part.by_kind
         counts.faults += part.faults
         numbers[name] = Value(part.by_outcome().total(), ",")
