@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -180,12 +179,3 @@ DAMAGES = (
 def damage(name: str) -> Damage:
     """Returns the damage of a name."""
     return next(damage for damage in DAMAGES if damage.name == name)
-
-
-def is_json(path: Path) -> bool:
-    """Returns whether a file has JSON of the usual kind."""
-    try:
-        json.loads(path.read_text())
-    except ValueError:
-        return False
-    return True

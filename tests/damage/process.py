@@ -89,7 +89,9 @@ class Server:
         """Runs a command and returns how it ended."""
         assert self.process.stdin and self.process.stdout
         print(json.dumps(asdict(request)), file=self.process.stdin, flush=True)
-        answer = json.loads(self.process.stdout.readline())
+        line = self.process.stdout.readline()
+        assert line, f"the server ended with status {self.process.wait()} at {request.words}"
+        answer = json.loads(line)
         beside = Path(request.folder).parent
         output, errors = ((beside / name).read_bytes().decode(errors="replace") for name in ("stdout", "stderr"))
         return Done(answer["status"], output, errors, answer["seconds"])
