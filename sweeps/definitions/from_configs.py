@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from scaling.config.os_errors import open_file
 from scaling.config.run import RunConfig, run_id
 from scaling.config.text import printable
 from scaling.config.validation import ConfigError
@@ -95,7 +96,8 @@ def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
         SweepError: The file cannot be read, or is not JSON.
     """
     try:
-        text = path.read_text("utf-8")
+        with open_file(path) as file:
+            text = file.read().decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SweepError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}") from None
     if path.suffix == ".jsonl":

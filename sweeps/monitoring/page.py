@@ -188,6 +188,8 @@ def learning_curve(store: Store, run: Row) -> list[tuple[float, float]]:
         store.note_damaged(error)
         return []
     for row in rows:
+        if "loss" not in row:
+            continue
         place = round(BINS * math.log(row["step"]) / max(1.0, math.log(run["steps"])))
         bins.setdefault(place, []).append((row["step"], row["loss"]))
     flops_per_step = run["C"] / run["steps"]

@@ -213,7 +213,7 @@ def checkpoints(folder: Path) -> set[tuple[int, str]]:
     try:
         names = [name.partition("-") for name in os.listdir(folder)]
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES):
             return set()
         raise
     return {(int(step), prefix) for step, hyphen, prefix in names if hyphen and step.isascii() and step.isdecimal()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import zlib
 from collections.abc import Collection, Iterator
@@ -20,6 +21,7 @@ from tests.damage.process import DRAWING, LIBRARIES, TRAINING, Request, Server
 KINDS = {kind.name: kind for kind in (*FILE_KINDS, *TRAINED_KINDS)}
 FAILED, BAD_INPUT = 1, 2
 NOT_NAMED = ("deleted", "dangling-link", "emptied-folder", "renamed")  # nothing is left that could be named
+CUT_OFF = ("emptied", "truncated", "zeroed")  # what a growing file may look like after a power failure
 INTACT = ("missing-field", "older-record", "older-table")  # what a command reads without a word, it may write again
 WHOLE = ("emptied", "zeroed", "random-bytes", "directory", "unreadable", "pipe")  # nothing can be read from the file
 SECONDS_AT_LEAST, SECONDS_PER_COST = 40.0, 12.0  # time limit of a command; machines of tests are shared
@@ -92,7 +94,10 @@ class Bench:
             deleted(self.folder / "out" / "table.csv", Random())
         random = Random(zlib.crc32(f"{kind.name}:{change.name}:{seed}".encode()))
         path = choose_file(kind, self.folder, random)
-        return path, change.change(path, random)
+        modified, detail = path.lstat().st_mtime, change.change(path, random)
+        if kind.grows and path.is_file():
+            os.utime(path, (modified, modified))  # status shows when a run last made progress
+        return path, detail
 
     def reset(self) -> None:
         """Makes the working folder again."""
@@ -152,7 +157,8 @@ class Bench:
         if not chosen.writes and not chosen.index and not kind.is_cache:
             gone |= {name for name in changed | new if name.startswith("store/")}
         if kind.name in chosen.rewrites:
-            gone = {name for name in gone if not name.startswith(path.relative_to(self.folder).as_posix())}
+            place = path if kind.format == "store" else path.parent
+            gone = {name for name in gone if not name.startswith(place.relative_to(self.folder).as_posix())}
         if chosen.writes:
             gone &= {path.relative_to(self.folder).as_posix()}
         gone = {name for name in gone if name not in ("stdout", "stderr") and not name.endswith(".verified")}
@@ -225,7 +231,7 @@ class Bench:
                 continue
             if any(outcome.names(line, words) for line in (*extra, *seen.results[""].splitlines())):
                 return Outcome(outcome.LEFT_OUT, " ".join(new))
-            is_deleted = case.damage in NOT_NAMED or (kind.grows and case.damage in ("emptied", "truncated"))
+            is_deleted = case.damage in NOT_NAMED or (kind.grows and case.damage in CUT_OFF)
             return Outcome(outcome.ABSENT if is_deleted else outcome.UNNAMED, "as without it, and not named")
         return None
 

@@ -101,7 +101,7 @@ def contents(folder: Path) -> dict[str, str]:
 
     The process of root reads files against their modes.
     """
-    found: dict[str, str] = {}
+    states: dict[str, str] = {}
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = os.path.join(parent, name)
@@ -111,5 +111,5 @@ def contents(folder: Path) -> dict[str, str]:
                     state = hashlib.sha256(file.read()).hexdigest()
             else:
                 state = f"link to {os.readlink(path)}" if stat.S_ISLNK(mode) else f"type {stat.S_IFMT(mode):o}"
-            found[os.path.relpath(path, folder)] = state
-    return found
+            states[os.path.relpath(path, folder)] = state
+    return states

@@ -25,7 +25,7 @@ VOLATILE = re.compile(
 TEXT_SUFFIXES = {".json", ".csv", ".svg", ".html", ".txt", ".md"}
 RUN_ID = re.compile(r"\b[0-9a-f]{12}")
 PROGRESS = "prepared corpus "
-DAMAGE_WORDS = re.compile(r"damaged|left out", re.IGNORECASE)
+DAMAGE_WORDS = re.compile(r"damaged|left out|problem and what to do", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -90,10 +90,16 @@ def comparable(results: Mapping[str, str], run: str | None, rows: bool) -> dict[
 
 
 def comparable_text(text: str, run: str | None, rows: bool) -> str:
+    if text.lstrip().lower().startswith("<!doctype html") and not rows:
+        text = re.sub(r"<[^>]*>|\n\s*(?=\n)", "", text)
     try:
         data = json.loads(text)
     except ValueError:
-        lines = [line for line in text.splitlines() if not (DAMAGE_WORDS.search(line) or (run and run[:12] in line))]
+        lines = [
+            line
+            for line in text.splitlines()
+            if line.strip() and not (DAMAGE_WORDS.search(line) or (run and run[:12] in line))
+        ]
         return "\n".join(line for line in lines if not rows or RUN_ID.search(line))
     return json.dumps(_rows_of(data, run) if rows else _without_damaged(data, run), sort_keys=True)
 

@@ -38,7 +38,6 @@ VALUES = {
     "NaN": "NaN",
     "deep": "[" * DEPTH + "]" * DEPTH,
 }
-NEW_FIELDS = {"record": ((), ("about",), ("config",), ("config", "model")), "config": ((), ("optimizer",))}
 GENERATED = 40  # documents
 
 
@@ -124,7 +123,7 @@ def generated(path: Path, random: Random) -> str:
 @functools.cache
 def documents() -> list[Any]:
     """Returns generated JSON documents, the same in each process."""
-    found: list[Any] = []
+    generated_values: list[Any] = []
     leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
     values = st.recursive(
         leaves, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(max_size=5), v, max_size=3)
@@ -134,7 +133,7 @@ def documents() -> list[Any]:
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(values)
     def collect(value: Any) -> None:
-        found.append(value)
+        generated_values.append(value)
 
     collect()
-    return found[-GENERATED:]
+    return generated_values[-GENERATED:]
