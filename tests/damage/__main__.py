@@ -42,9 +42,9 @@ def show(bench: Bench, case: Case) -> int:
     """Runs a case and prints what the command did; returns 1 for a fault."""
     outcome = bench.run(case)
     print(f"{case}: {outcome.kind}: {outcome.detail}")
-    assert bench.seen
-    print(f"exit status {bench.seen.status}", *bench.seen.errors, sep="\n    ")
-    for name, result in bench.seen.results.items():
+    assert bench.observation
+    print(f"exit status {bench.observation.status}", *bench.observation.errors, sep="\n    ")
+    for name, result in bench.observation.results.items():
         print(f"-- {name or 'stdout'}", result[-SHOWN:], sep="\n")
     return int(outcome.is_fault)
 

@@ -54,14 +54,14 @@ class Bench:
         folder: Working folder; made again for each case.
         servers: Servers, by whether they have JAX.
         references: Observations of commands without damage, by command and what was removed.
-        seen: Observation of the last case.
+        observation: Observation of the last case.
     """
 
     origin: Path
     folder: Path
     servers: dict[bool, Server] = field(default_factory=dict)
     references: dict[tuple[str, str, str], Observation] = field(default_factory=dict)
-    seen: Observation | None = None
+    observation: Observation | None = None
 
     def run(self, case: Case) -> Outcome:
         """Runs a case and judges it."""
@@ -69,7 +69,7 @@ class Bench:
         path, detail = self.damaged(kind, change, case.seed)
         run = run_of(path, self.folder)
         before = contents(self.folder)
-        self.seen = seen = self.observe(chosen, run)
+        self.observation = observation = self.observe(chosen, run)
         moved = self.misplaced(chosen, path, before, kind)
         relative = path.relative_to(self.folder)
         words = {relative.as_posix(), path.name, *([run[:12], relative.parent.as_posix()] if run else [])}
@@ -80,9 +80,9 @@ class Bench:
         folders = (word.replace("STORE/", "store/") for word in chosen.words if word.startswith("STORE/"))
         words |= {folder for folder in folders if relative.is_relative_to(folder)}  # which the command line names
         words.add(f"'{path.stem}'")  # a sweep
-        judged = self.judge(case, relative, run, words, seen)
-        is_intact = case.damage in INTACT and not any(outcome.names(line, words) for line in seen.errors)
-        if moved and seen.status is not None and not (is_intact and moved.kind == outcome.LOST):
+        judged = self.judge(case, relative, run, words, observation)
+        is_intact = case.damage in INTACT and not any(outcome.names(line, words) for line in observation.errors)
+        if moved and observation.status is not None and not (is_intact and moved.kind == outcome.LOST):
             judged = moved
         return Outcome(judged.kind, f"{relative.as_posix()}: {detail or case.damage}: {judged.detail}")
 
@@ -164,7 +164,9 @@ class Bench:
         gone = {name for name in gone if name not in ("stdout", "stderr") and not name.endswith(".verified")}
         return Outcome(outcome.LOST, ", ".join(sorted(gone))) if gone else None
 
-    def judge(self, case: Case, path: Path, run: str | None, words: Collection[str], seen: Observation) -> Outcome:
+    def judge(
+        self, case: Case, path: Path, run: str | None, words: Collection[str], observation: Observation
+    ) -> Outcome:
         """Judges what a command did: see `outcome`.
 
         Args:
@@ -172,46 +174,52 @@ class Bench:
             path: The damaged file, relative to the working folder.
             run: Its run.
             words: Names of the damaged file.
-            seen: What the command did.
+            observation: What the command did.
         """
         kind, chosen = KINDS[case.kind], command(case.command)
         if (
-            seen.status == BAD_INPUT
+            observation.status == BAD_INPUT
             and not kind.of_run
-            and len(seen.errors) == 1
-            and outcome.names(seen.errors[0], words)
+            and len(observation.errors) == 1
+            and outcome.names(observation.errors[0], words)
         ):
-            return Outcome(outcome.REFUSED, seen.errors[0])
+            return Outcome(outcome.REFUSED, observation.errors[0])
         baseline = self.reference(chosen, run)
-        fault, extra = outcome.judge_errors(seen, baseline.errors, words)
+        fault, extra = outcome.judge_errors(observation, baseline.errors, words)
         if fault:
             return fault
-        named = any(outcome.names(line, words) for line in (*extra, *seen.results[""].splitlines()))
-        is_same, noise = self.same(seen, baseline, None, chosen), self.noise(chosen, extra, words)
+        named = any(outcome.names(line, words) for line in (*extra, *observation.results[""].splitlines()))
+        is_same, noise = self.same(observation, baseline, None, chosen), self.noise(chosen, extra, words)
         if is_same and not noise:
             return Outcome(outcome.REPAIRED, extra[-1]) if chosen.writes and named else Outcome(outcome.UNCHANGED)
         statuses = (BAD_INPUT, FAILED) if chosen.writes and len(extra) == 1 else (BAD_INPUT,)
-        is_refused = seen.status in statuses and named and extra
-        is_rest_done = chosen.writes and self.same_results(seen, baseline, run, chosen)
+        is_refused = observation.status in statuses and named and extra
+        is_rest_done = chosen.writes and self.same_results(observation, baseline, run, chosen)
         if is_refused and (chosen.one_run or not kind.of_run or is_rest_done):
             return Outcome(outcome.REFUSED, extra[-1])
-        if judged := self.judge_exclusion(case, path, run, words, seen, extra):
+        if judged := self.judge_exclusion(case, path, run, words, observation, extra):
             return judged
-        if kind.format == "store" and named and not noise and seen.status == baseline.status:
+        if kind.format == "store" and named and not noise and observation.status == baseline.status:
             return Outcome(outcome.LEFT_OUT, extra[-1])  # every run of the store, each of which is named
-        if noise and (is_same or seen.status == baseline.status):
+        if noise and (is_same or observation.status == baseline.status):
             return Outcome(outcome.NOISE, noise)
         is_input = kind.is_input or f"STORE/{path.relative_to('store')}".replace(run or "RUN", "RUN") in chosen.words
         if (is_input or kind.grows) and len(extra) <= 1 and case.damage not in WHOLE:
             return Outcome(outcome.AS_GIVEN, "".join(extra))
-        if seen.status == BAD_INPUT:
+        if observation.status == BAD_INPUT:
             return Outcome(outcome.STOPS if is_refused else outcome.UNNAMED, "\n".join(extra))
-        if seen.status != baseline.status:
-            return Outcome(outcome.STATUS, f"exit status {seen.status}: " + "\n".join(extra)[-600:])
-        return Outcome(outcome.SILENT if not named else outcome.UNNAMED, self.difference(seen, baseline))
+        if observation.status != baseline.status:
+            return Outcome(outcome.STATUS, f"exit status {observation.status}: " + "\n".join(extra)[-600:])
+        return Outcome(outcome.SILENT if not named else outcome.UNNAMED, self.difference(observation, baseline))
 
     def judge_exclusion(
-        self, case: Case, path: Path, run: str | None, words: Collection[str], seen: Observation, extra: Collection[str]
+        self,
+        case: Case,
+        path: Path,
+        run: str | None,
+        words: Collection[str],
+        observation: Observation,
+        extra: Collection[str],
     ) -> Outcome | None:
         """Returns the outcome if the results are those without the damaged file or its run, else None.
 
@@ -220,16 +228,16 @@ class Bench:
             path: The damaged file, relative to the working folder.
             run: Its run.
             words: Names of the damaged file.
-            seen: What the command did.
+            observation: What the command did.
             extra: Lines of standard error that are not there without the damage.
         """
         kind, chosen = KINDS[case.kind], command(case.command)
         for removed in self.removals(path, run):
             without = self.reference(chosen, run, removed)
             new = [line for line in extra if line not in without.errors]
-            if not self.same(seen, without, run, chosen) or self.noise(chosen, new, words):
+            if not self.same(observation, without, run, chosen) or self.noise(chosen, new, words):
                 continue
-            if any(outcome.names(line, words) for line in (*extra, *seen.results[""].splitlines())):
+            if any(outcome.names(line, words) for line in (*extra, *observation.results[""].splitlines())):
                 return Outcome(outcome.LEFT_OUT, " ".join(new))
             is_deleted = case.damage in NOT_NAMED or (kind.grows and case.damage in CUT_OFF)
             return Outcome(outcome.ABSENT if is_deleted else outcome.UNNAMED, "as without it, and not named")
@@ -248,21 +256,21 @@ class Bench:
             yield f"store/runs/{run}"
 
     @staticmethod
-    def same(seen: Observation, other: Observation, run: str | None, chosen: Command) -> bool:
+    def same(observation: Observation, other: Observation, run: str | None, chosen: Command) -> bool:
         """Returns whether two observations have the same exit status and results."""
-        return seen.status == other.status and Bench.same_results(seen, other, run, chosen)
+        return observation.status == other.status and Bench.same_results(observation, other, run, chosen)
 
     @staticmethod
-    def same_results(seen: Observation, other: Observation, run: str | None, chosen: Command) -> bool:
+    def same_results(observation: Observation, other: Observation, run: str | None, chosen: Command) -> bool:
         """Returns whether two observations have the same results, apart from what they say of a run."""
         rows = chosen.rows and run is not None
-        first, second = (outcome.comparable(each.results, run, rows) for each in (seen, other))
+        first, second = (outcome.comparable(each.results, run, rows) for each in (observation, other))
         return first == second
 
     @staticmethod
-    def difference(seen: Observation, other: Observation) -> str:
+    def difference(observation: Observation, other: Observation) -> str:
         """Returns the first difference."""
-        for name, text in seen.results.items():
+        for name, text in observation.results.items():
             before = other.results.get(name, "")
             same = next(
                 (i for i, (a, b) in enumerate(zip(text, before, strict=False)) if a != b), min(len(text), len(before))
@@ -272,7 +280,7 @@ class Bench:
                 return (
                     f"{name or 'stdout'}, line {number}: {text[start : same + 90]!r}, was {before[start : same + 90]!r}"
                 )
-        return f"without {', '.join(other.results.keys() - seen.results.keys())}"
+        return f"without {', '.join(other.results.keys() - observation.results.keys())}"
 
     def close(self) -> None:
         """Ends the servers."""

@@ -129,21 +129,23 @@ def names(line: str, words: Collection[str]) -> bool:
 
 
 def judge_errors(
-    seen: Observation, usual: Collection[str], words: Collection[str]
+    observation: Observation, usual: Collection[str], words: Collection[str]
 ) -> tuple[Outcome | None, tuple[str, ...]]:
     """Returns the fault that standard error shows, if any, and the lines that are not there without the damage.
 
     Args:
-        seen: The command on the damaged files.
+        observation: The command on the damaged files.
         usual: Lines of standard error without the damage.
         words: Names of the damaged file.
     """
-    text = "\n".join(seen.errors)
-    if seen.status is None:
+    text = "\n".join(observation.errors)
+    if observation.status is None:
         return Outcome(HANG), ()
-    if "Traceback (most recent call last)" in text or seen.status < 0:
-        return Outcome(TRACEBACK, text[-1500:] or f"signal {-seen.status}"), ()
-    extra = tuple(line for line in seen.errors if line.strip() and line not in usual and not line.startswith(PROGRESS))
-    if seen.status == 2 and len(extra) > 1 and not all(names(line, words) for line in extra):
+    if "Traceback (most recent call last)" in text or observation.status < 0:
+        return Outcome(TRACEBACK, text[-1500:] or f"signal {-observation.status}"), ()
+    extra = tuple(
+        line for line in observation.errors if line.strip() and line not in usual and not line.startswith(PROGRESS)
+    )
+    if observation.status == 2 and len(extra) > 1 and not all(names(line, words) for line in extra):
         return Outcome(NOISE, "\n".join(extra)[-800:]), extra
     return None, extra

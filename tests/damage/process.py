@@ -35,7 +35,7 @@ DRAWING = ("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.b
 TRAINING = ("jax", "flax.linen", "optax", "orbax.checkpoint")
 MEMORY_BYTES = 4 << 30  # address space of a command without JAX, which reserves more than it uses
 CAPABILITIES = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH of linux/capability.h
-PR_CAPBSET_DROP, CAPSET_SYSCALL, CAPABILITY_VERSION = 24, 126, 0x20080522
+PR_CAPBSET_DROP, CAPABILITY_VERSION = 24, 0x20080522
 POLL_SECONDS = 0.002
 
 
@@ -134,16 +134,16 @@ def serve(libraries: list[str]) -> None:
 
 def wait(pid: int, seconds: float) -> int | None:
     """Waits for a process and ends its group; returns its exit status, None after the time limit."""
-    deadline, ended = time.monotonic() + seconds, (0, 0)
-    while ended[0] == 0 and time.monotonic() < deadline:
+    deadline, state = time.monotonic() + seconds, (0, 0)
+    while state[0] == 0 and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
-        ended = os.waitpid(pid, os.WNOHANG)
+        state = os.waitpid(pid, os.WNOHANG)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
-    if ended[0] == 0:
+    if state[0] == 0:
         os.waitpid(pid, 0)
         return None
-    return os.waitstatus_to_exitcode(ended[1])
+    return os.waitstatus_to_exitcode(state[1])
 
 
 def run_child(request: Request) -> None:
@@ -195,9 +195,11 @@ def drop_capabilities() -> None:
     for capability in CAPABILITIES:
         if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) and ctypes.get_errno() != errno.EPERM:
             raise OSError(ctypes.get_errno(), "prctl")
-    held = [int(line.split()[1], 16) for line in Path("/proc/self/status").read_text().splitlines() if "CapPrm" in line]
-    kept = held[0] & ~sum(1 << capability for capability in CAPABILITIES)
-    low, high = kept & 0xFFFFFFFF, kept >> 32
+    permitted = [
+        int(line.split()[1], 16) for line in Path("/proc/self/status").read_text().splitlines() if "CapPrm" in line
+    ]
+    remaining = permitted[0] & ~sum(1 << capability for capability in CAPABILITIES)
+    low, high = remaining & 0xFFFFFFFF, remaining >> 32
     header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
     data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)  # effective, permitted, inheritable, twice 32 bits
     if libc.capset(header, data):

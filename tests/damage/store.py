@@ -94,7 +94,7 @@ def on_corpus(config: RunConfig, corpus_hash: str) -> RunConfig:
 
 def write_run(store: Store, config: RunConfig, status: str, curve: list[dict[str, float]]) -> None:
     """Writes the record, the curve, the config and the log of a run."""
-    ended, last = status in ("done", "diverged"), curve[-1]
+    is_finished, last = status in ("done", "diverged"), curve[-1]
     final = {"loss": last["val_loss"], "step": config.steps, "tokens": config.tokens} if status == "done" else {}
     about = {"commit": "c0ffee" * 6 + "abcd", "device": "cpu", "jax": "0.10.2", "corpus": SOURCE.corpus,
              "host": "vm", "pid": 7, "started": "2026-11-29T21:24:46+00:00", "seconds": 12.5, "compile_seconds": 1.0,
@@ -105,7 +105,7 @@ def write_run(store: Store, config: RunConfig, status: str, curve: list[dict[str
                        params=parameters(config.model), flops=run_flops(config), final=final,
                        evals={"addition-4/exact_match": 0.5} if status == "done" else {}, about=about))  # fmt: skip
     if status != "failed":
-        (store.finish_curve if ended else store.append_curve)(run_id(config), curve)
+        (store.finish_curve if is_finished else store.append_curve)(run_id(config), curve)
     folder = store.run_dir(run_id(config))
     (folder / "config.json").write_text(json.dumps(to_dict(config)) + "\n")
     (folder / "log.txt").write_text("step 1\nout of memory at step 3\n")
