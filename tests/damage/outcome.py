@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scaling.config.os_errors import open_file
 from tests.damage.process import Done
 
 UNCHANGED, LEFT_OUT, ABSENT, REPAIRED, REFUSED, AS_GIVEN = (
@@ -72,7 +73,8 @@ def records(folder: Path, runs: Collection[str]) -> str:
     facts = []
     for run in runs:
         try:
-            data = json.loads((folder / run / "record.json").read_text())
+            with open_file(folder / run / "record.json") as file:  # it may be a pipe
+                data = json.load(file)
             values = [data[name] for name in ("run_id", "config", "status", "params", "final")]
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             values = [type(error).__name__]
