@@ -110,18 +110,18 @@ class Bench:
         """Runs a command in the working folder."""
         some_run = run or min(path.name for path in (self.origin / "store" / "runs").iterdir())
         folders = {name: str(self.folder / name.lower()) for name in ("STORE", "INPUT", "OUT")}
-        words = tuple(self.word(word, folders, some_run) for word in chosen.words)
+        words = tuple(self.replace_placeholders(word, folders, some_run) for word in chosen.words)
         limit = max(SECONDS_AT_LEAST, SECONDS_PER_COST * chosen.cost)
         request = Request(words, str(self.folder / "cwd"), limit, chosen.training, chosen.index)
         runs = sorted(path.name for path in (self.origin / "store" / "runs").iterdir()) if chosen.writes else ()
         return outcome.observe(self.server(chosen.training).run(request), self.folder, runs)
 
     @staticmethod
-    def word(word: str, folders: dict[str, str], run: str) -> str:
+    def replace_placeholders(argument: str, folders: dict[str, str], run: str) -> str:
         for name, folder in folders.items():
-            if word == name or word.startswith(f"{name}/"):
-                word = folder + word[len(name) :]
-        return word.replace("RUN", run)
+            if argument == name or argument.startswith(f"{name}/"):
+                argument = folder + argument[len(name) :]
+        return argument.replace("RUN", run)
 
     def server(self, training: bool) -> Server:
         """Returns the server of a kind, started when it is first needed."""
