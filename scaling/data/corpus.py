@@ -1,20 +1,110 @@
-"""Corpora: documents of text to be tokenised, or documents that are arrays of tokens already."""
+"""Corpora: documents of text to be tokenised, or documents that are arrays of tokens already.
+
+A corpus in files is a `DocumentSource`: parts, each of which any process can read on its own, so that a pool of spawned
+processes can share the work. The documents of all parts in their order are the corpus, however many processes read it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from scaling.config.text import printable
 from scaling.data.tokens import CorpusError
 
 VALIDATION = "validation"  # name of the split that is held out where a data set has it
 HELD_OUT_NOTE = "the held-out text is its own split {}; validation=none holds out part of the training split instead"
 VALIDATION_SHARE = 0.05  # of the documents, by hash
 Number = TypeVar("Number", int, float)
+Document = TypeVar("Document")  # bytes of text in UTF-8, or an array of tokens
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a corpus that is read on its own: a file, or a range of one.
+
+    Attributes:
+        file: Path or address of the file.
+        start: First byte, row group, or record of the range, by the format.
+        stop: End of the range, exclusive; None for the end of the file.
+        size: Bytes that are read for it, for progress; None where that is not known beforehand.
+    """
+
+    file: str
+    start: int = 0
+    stop: int | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class BadRecord:
+    """A record that cannot be used.
+
+    Attributes:
+        file: Path or address of the file.
+        record: Number of the record in the file, counted from 1: a line, a row, a document; None for the whole file.
+        offset: Byte at which the fault is, in the decompressed file; None where the format has no such place.
+        problem: What is wrong, and what to do.
+    """
+
+    file: str
+    record: int | None
+    offset: int | None
+    problem: str
+
+    def __str__(self) -> str:
+        """One line: `FILE, record 3, byte 120: PROBLEM`."""
+        record = "" if self.record is None else f", record {self.record}"
+        offset = "" if self.offset is None else f", byte {self.offset}"
+        return printable(f"{self.file}{record}{offset}: {self.problem}")
+
+
+OnBad = Callable[[BadRecord], None]  # raises CorpusError, or returns to skip the record
+
+
+def raise_bad(record: BadRecord) -> None:
+    """Raises CorpusError for any bad record."""
+    raise CorpusError(str(record))
+
+
+@dataclass(frozen=True)
+class DocumentSource(Generic[Document]):
+    """The documents of a corpus.
+
+    Attributes:
+        parts: Parts in the order of the corpus. It depends on names and contents of the files, not on the order in
+            which a file system lists them.
+        reader: Yields the documents of a part and calls its second argument for each bad record; a function of a
+            module or a `functools.partial` of one, so that it pickles.
+    """
+
+    parts: tuple[Part, ...]
+    reader: Callable[[Part, OnBad], Iterator[Document]]
+
+    def read_part(self, part: Part, on_bad: OnBad = raise_bad) -> Iterator[Document]:
+        """Yields the documents of a part, whole and in order; empty ones are left out.
+
+        Args:
+            part: One of `parts`.
+            on_bad: Called for each bad record: raises CorpusError, or returns to skip it.
+
+        Raises:
+            CorpusError: The file cannot be read any more, or `on_bad` raises it.
+        """
+        return self.reader(part, on_bad)
+
+    def documents(self, on_bad: OnBad = raise_bad) -> Iterator[Document]:
+        """Yields the documents of all parts in order.
+
+        Args:
+            on_bad: Called for each bad record.
+        """
+        for part in self.parts:
+            yield from self.read_part(part, on_bad)
 
 
 @dataclass(frozen=True)
@@ -28,6 +118,10 @@ class TextCorpus:
         facts: Known properties of the corpus, for the header of its token file.
         validation: Starts a new iteration over the validation split, where the corpus brings one; `documents` is the
             training split then.
+        source: The same documents as `documents` in parts that several processes can read, where the corpus has them;
+            everything in it pickles.
+        by_tokens: Where shares of a mixture are of tokens: returns the corpus for a tokenizer, from the function that
+            counts the tokens of a document with its end. `documents` is the text to train a tokenizer on.
     """
 
     documents: Callable[[], Iterator[bytes]]
@@ -35,6 +129,8 @@ class TextCorpus:
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     validation: Callable[[], Iterator[bytes]] | None = None
+    source: DocumentSource[bytes] | None = None
+    by_tokens: Callable[[Callable[[bytes], int]], TextCorpus] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,6 +146,7 @@ class TokenCorpus:
         total: Number of tokens, where known beforehand.
         notes: Lines for the user.
         validation: Starts a new iteration over the validation split, where the corpus brings one.
+        source: The same arrays as `documents` in parts that several processes can read, where the corpus has them.
     """
 
     documents: Callable[[], Iterator[np.ndarray]]
@@ -60,6 +157,7 @@ class TokenCorpus:
     total: int | None = None
     notes: list[str] = field(default_factory=list)
     validation: Callable[[], Iterator[np.ndarray]] | None = None
+    source: DocumentSource[np.ndarray] | None = None
 
 
 def validation_split(corpus: str, options: Mapping[str, str], split: str, splits: Collection[str]) -> str | None:
