@@ -23,7 +23,7 @@ PARAMETRIZATIONS = {  # and the fields of the base shape that each needs
 }
 DECODER_ONLY_FIELDS = (  # models with an encoder support only the defaults of these fields
     "kv_heads", "attention", "norm", "norm_placement", "qk_norm", "biases", "window", "attention_softcap",
-    "final_softcap", "embedding_scale", "experts", "parametrization",
+    "final_softcap", "embedding_scale", "experts", "parametrization", "norm_offset", "rope_scaling",
 )  # fmt: skip
 
 
@@ -77,6 +77,8 @@ class ModelConfig(ValidatedConfig):
     buckets: int = 32  # relative-position buckets, each with a learned score per head (Raffel 2020, section 2.1)
     bucket_distance: int = 128  # distance from which on all positions share the last bucket
     attention: str = "softmax"  # kind of attention
+    norm_offset: bool = False  # gains of norms of the stream are 1 + g, as Gemma 2 stores them (Gemma Team 2024)
+    rope_scaling: tuple[float, ...] = ()  # longer rotary wavelengths: scaling/models/attention/positions.py
 
     __hash__ = ValidatedConfig.__hash__  # cached
 
@@ -132,6 +134,10 @@ class ModelConfig(ValidatedConfig):
             bool(self.window_pattern) and not set(self.window_pattern) - set("LG"),
             f"ModelConfig.window_pattern = {self.window_pattern!r}: must be letters L (local) and G (global)",
         )
+        require(
+            not self.norm_offset or self.norm == "rmsnorm",
+            f"ModelConfig.norm_offset = true with norm = {self.norm!r}: must be false: only rmsnorm has an offset",
+        )
 
     def _check_heads(self) -> None:
         if self.head_dim is None:
@@ -150,11 +156,21 @@ class ModelConfig(ValidatedConfig):
         if self.positions in ("sinusoidal", "relative"):
             even = self.width % 2 == 0
             require(even, f"ModelConfig.width = {self.width}: must be even with {self.positions} positions")
+        self._check_rope_scaling()
         require(
             (self.positions == "learned") == (self.position_length is not None),
             f"ModelConfig.position_length = {self.position_length} with positions = {self.positions!r}: "
             "must be the longest context with learned positions, and null otherwise",
         )
+
+    def _check_rope_scaling(self) -> None:
+        scaling, name = self.rope_scaling, f"ModelConfig.rope_scaling = {list(self.rope_scaling)}"
+        require(
+            len(scaling) in (0, 1, 4) and min(scaling, default=1) > 0,
+            f"{name}: must be empty, [factor], or [factor, low factor, high factor, original context], above 0",
+        )
+        require(not scaling or self.positions == "rotary", f"{name} with positions = {self.positions!r}: must be empty")
+        require(len(scaling) < 4 or scaling[1] < scaling[2], f"{name}: the low factor must be less than the high one")
 
     def _check_base(self) -> None:
         name = self.parametrization

@@ -60,11 +60,12 @@ class RunConfig(ValidatedConfig):
     data: DataConfig  # token file, context length and objective
     optimizer: OptimizerConfig  # optimizer and peak learning rate
     batch: int  # sequences per step, after the batch ramp if there is one
-    steps: int  # optimizer steps
+    steps: int  # optimizer steps; 0 for an imported model
     schedule: ScheduleConfig = field(default=ScheduleConfig())  # learning rate and batch size over steps
     eval: EvalConfig = EvalConfig()  # evaluation of the validation loss
     seed: int = 0  # of the initialisation and of the order of the data
     precision: str = "auto"  # type of products and activations; auto: bfloat16 on accelerators, float32 on CPU
+    init: str | None = None  # hash of the parameters of another run or model that this one starts from
     budget: float | None = field(default=None, metadata=LABEL)  # planned training FLOPs, the key of an isoFLOP group
 
     __hash__ = ValidatedConfig.__hash__  # cached
@@ -126,7 +127,14 @@ class RunConfig(ValidatedConfig):
 
     def check(self) -> None:
         """Raises ConfigError if the fields are out of range or contradict each other."""
-        require_positive(self, "batch", "steps")
+        require_positive(self, "batch")
+        require_non_negative(self, "steps")
+        require(
+            self.steps > 0 or self.init is not None,
+            f"RunConfig.steps = {self.steps}: must be greater than 0 (0 only for an imported model)",
+        )
+        is_hash = self.init is None or (len(self.init) == 64 and not set(self.init) - set("0123456789abcdef"))
+        require(is_hash, f"RunConfig.init = {self.init!r}: must be the 64 hex digits that `train --init RUN` sets")
         require(0 <= self.seed < 2**32, f"RunConfig.seed = {self.seed}: must be in [0, 2**32)")
         require_choice("RunConfig.precision", self.precision, PRECISIONS)
         self._check_model()

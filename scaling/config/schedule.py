@@ -114,4 +114,6 @@ def token_share(batch: int, batch_ramp: Collection[Sequence[int]], steps: int, s
         steps: Steps of the whole run.
         step: Steps done.
     """
+    if not steps:  # an imported model
+        return 1.0
     return sequences_read(batch, batch_ramp, steps, step) / sequences_read(batch, batch_ramp, steps, steps)

@@ -11,17 +11,18 @@ from scaling.models.user_blocks import make_block
 
 
 class RMSNorm(nnx.Module):
-    """x / sqrt(mean(x²) + eps) · g (Zhang & Sennrich 2019)."""
+    """x / sqrt(mean(x²) + eps) · g (Zhang & Sennrich 2019), or · (1 + g) with an offset (Gemma Team 2024)."""
 
-    def __init__(self, width: int, eps: float) -> None:
-        self.g_D = nnx.Param(jnp.ones((width,), jnp.float32))
-        self.eps = eps
+    def __init__(self, width: int, eps: float, offset: bool = False) -> None:
+        self.g_D = nnx.Param(jnp.zeros((width,), jnp.float32) if offset else jnp.ones((width,), jnp.float32))
+        self.eps, self.offset = eps, offset
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns the normalised array."""
         x32 = x.astype(jnp.float32)
         mean = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
-        y = x32 * jax.lax.rsqrt(mean + self.eps) * self.g_D[(None,) * (x.ndim - 1)]
+        g = self.g_D[(None,) * (x.ndim - 1)]
+        y = x32 * jax.lax.rsqrt(mean + self.eps) * (1 + g if self.offset else g)
         return y.astype(x.dtype)
 
 
@@ -50,4 +51,4 @@ def make_norm(config: ModelConfig) -> Any:
         return make_block(config, "norm")
     if config.norm == "layernorm":
         return LayerNorm(config.width, config.norm_eps, config.biases == "all")
-    return RMSNorm(config.width, config.norm_eps)
+    return RMSNorm(config.width, config.norm_eps, config.norm_offset)

@@ -94,8 +94,8 @@ class Attention(nnx.Module):
             q_BKJLh, k_BKJLh = self.q_norm(qk_BKJLh[:, :, :-1]), self.k_norm(qk_BKJLh[:, :, -1:])
             qk_BKJLh = jnp.concatenate([q_BKJLh, k_BKJLh], axis=2)
         if self.config.positions == "rotary":
-            head, base = self.config.head, self.config.rope_base
-            cos_BLh, sin_BLh = positions.rotary_angles(token_positions.positions_BL, head, base)
+            head, base, scaling = self.config.head, self.config.rope_base, self.config.rope_scaling
+            cos_BLh, sin_BLh = positions.rotary_angles(token_positions.positions_BL, head, base, scaling)
             qk_BKJLh = positions.apply_rotary(qk_BKJLh, cos_BLh, sin_BLh)
         return qk_BKJLh[:, :, :-1], qk_BKJLh[:, :, -1], qkv_BKJLh[:, :, -1]
 

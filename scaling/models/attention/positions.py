@@ -37,17 +37,38 @@ def segment_positions(length: int, segments_BL: jax.Array | None) -> jax.Array:
     return index_BL - jax.lax.cummax(jnp.where(starts_BL, index_BL, 0), axis=1)
 
 
-def rotary_angles(positions_BL: jax.Array, head: int, base: float) -> tuple[jax.Array, jax.Array]:
+def rotary_angles(
+    positions_BL: jax.Array, head: int, base: float, scaling: tuple[float, ...] = ()
+) -> tuple[jax.Array, jax.Array]:
     """Returns cos and sin of position · base^(-2i/head), float32 (B, L, head/2) each (Su 2021, equation 34).
 
     Args:
         positions_BL: Positions.
         head: Head dimension.
         base: Base of the wavelengths.
+        scaling: As for `scale_frequencies`.
     """
-    inverse_h = base ** (-jnp.arange(0, head, 2, dtype=jnp.float32) / head)
+    inverse_h = scale_frequencies(base ** (-jnp.arange(0, head, 2, dtype=jnp.float32) / head), scaling)
     angles_BLh = positions_BL.astype(jnp.float32)[..., None] * inverse_h[None, None]
     return jnp.cos(angles_BLh), jnp.sin(angles_BLh)
+
+
+def scale_frequencies(inverse_h: jax.Array, scaling: tuple[float, ...]) -> jax.Array:
+    """Lowers rotary frequencies for contexts longer than those of training.
+
+    Args:
+        inverse_h: Frequencies, radians per position.
+        scaling: Empty: unchanged. (factor,): all are divided by it (Chen 2023, equation 4). (factor, low, high,
+            context), of Llama 3.1: those with less than `low` periods in the original context are divided by the
+            factor, those with more than `high` periods are unchanged, and those between are interpolated.
+    """
+    if not scaling:
+        return inverse_h
+    if len(scaling) == 1:
+        return inverse_h / scaling[0]
+    factor, low, high, context = scaling
+    unchanged_h = jnp.clip((context * inverse_h / (2 * jnp.pi) - low) / (high - low), 0, 1)
+    return (1 - unchanged_h) * inverse_h / factor + unchanged_h * inverse_h
 
 
 def apply_rotary(x_BKJLh: jax.Array, cos_BLh: jax.Array, sin_BLh: jax.Array) -> jax.Array:
