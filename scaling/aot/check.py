@@ -26,6 +26,7 @@ from scaling.config.schedule import ScheduleConfig
 from scaling.config.tpu import TpuSlice, tpu_slice
 from scaling.config.user_code.blocks import code_sources
 from scaling.config.validation import ConfigError, canonical, require, to_dict
+from scaling.counting.peak_flops import ACCELERATORS
 from scaling.store.files import DamagedFileError, read_json, user_cache_folder, write_json
 
 # libtpu must not query the metadata server or take its lock; effort -1 compiles faster, with the same memory
@@ -215,7 +216,8 @@ def describe_result(result: dict[str, Any], config: RunConfig, topology: TpuSlic
     memory = result.setdefault("memory", {})
     memory["hbm"] = topology.generation.hbm
     head["fits"] = head["fits"] and memory.get("total", 0) <= memory["hbm"]  # the compiler may accept more
-    work = {"flops": flops, "seconds_at_peak": flops / (topology.chips * topology.generation.flops)}
+    peak = ACCELERATORS[topology.name.partition("-")[0]].rates["bfloat16"]
+    work = {"flops": flops, "seconds_at_peak": flops / (topology.chips * peak)}
     if result.get("compiler_seconds", 0.0) < work["seconds_at_peak"]:  # it counts the body of a loop once
         result.pop("compiler_seconds", None)
     return {**head, **result, **work, "libtpu": metadata.version("libtpu")}

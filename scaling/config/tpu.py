@@ -29,7 +29,6 @@ class Generation:
     Attributes:
         slices: Number in the slice's name -> chips along each axis.
         hbm: Bytes of a chip that a program may use, as libtpu 0.0.42 reports for one that needs more.
-        flops: Peak bfloat16 FLOP/s of a chip.
         gke_node: Value of the GKE node label `cloud.google.com/gke-tpu-accelerator`.
         cloud_name: First part of the accelerator type in Cloud TPU orders.
         libtpu_options: Options that libtpu needs besides the topology's name.
@@ -37,7 +36,6 @@ class Generation:
 
     slices: dict[int, str]
     hbm: int
-    flops: float
     gke_node: str
     cloud_name: str
     libtpu_options: tuple[tuple[str, str], ...] = ()
@@ -45,11 +43,11 @@ class Generation:
 
 GENERATIONS = {
     "v4": Generation(
-        CUBES, int(30.75 * GIB), 275e12, "tpu-v4-podslice", "v4", (("chip_config_name", "megacore"),)
+        CUBES, int(30.75 * GIB), "tpu-v4-podslice", "v4", (("chip_config_name", "megacore"),)
     ),
-    "v5e": Generation(FLAT, int(15.75 * GIB), 197e12, "tpu-v5-lite-podslice", "v5litepod"),
-    "v5p": Generation(CUBES | LARGEST_CUBES, int(95.74 * GIB), 459e12, "tpu-v5p-slice", "v5p"),
-    "v6e": Generation(FLAT, int(31.25 * GIB), 918e12, "tpu-v6e-slice", "v6e"),
+    "v5e": Generation(FLAT, int(15.75 * GIB), "tpu-v5-lite-podslice", "v5litepod"),
+    "v5p": Generation(CUBES | LARGEST_CUBES, int(95.74 * GIB), "tpu-v5p-slice", "v5p"),
+    "v6e": Generation(FLAT, int(31.25 * GIB), "tpu-v6e-slice", "v6e"),
 }  # fmt: skip
 
 

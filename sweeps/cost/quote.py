@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scaling.counting.peak_flops import ACCELERATORS
 from sweeps.errors import SweepError
 from sweeps.format import duration, short_count
 
@@ -52,7 +53,11 @@ class PricedSlice:
 
 
 def load_prices(path: Path = PRICES) -> dict[str, Any]:
-    """Reads a price table; raises SweepError for an entry that is missing or not a positive number."""
+    """Reads a price table; raises SweepError for an entry that is missing or not a positive number.
+
+    Args:
+        path: The table. A kind of chip of `scaling.counting.peak_flops` without a peak rate gets the published one.
+    """
     try:
         table = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -62,6 +67,11 @@ def load_prices(path: Path = PRICES) -> dict[str, Any]:
     if not isinstance(chips, dict) or not chips or not isinstance(table.get("date"), str):
         raise SweepError(f"{path}: a price table must have `chips` and a `date`: copy {PRICES} and edit it")
     for kind, chip in chips.items():
+        if isinstance(chip, dict) and kind in ACCELERATORS:  # a table may have its own rate
+            published = ACCELERATORS[kind]
+            chips[kind] = chip = {
+                "peak_flops": published.rates["bfloat16"], "peak_source": published.source, **chip
+            }  # fmt: skip
         names = (*CHIP_FIELDS, *(name for name in OPTIONAL_CHIP_FIELDS if isinstance(chip, dict) and name in chip))
         required += [(chip, name, f"chips.{kind}.{name}") for name in names]
     for holder, name, label in required:

@@ -12,12 +12,13 @@ import pytest
 from scaling.config.exit_status import CAPPED
 from scaling.config.tpu import GENERATIONS, tpu_slice
 from scaling.config.validation import ConfigError
+from scaling.counting.peak_flops import ACCELERATORS
 from scaling.store.record import Record, Store
 from sweeps.__main__ import main
 from sweeps.commands.launch import launch_slice
 from sweeps.cost.caps import Caps, plan_spending, runs_within_caps
 from sweeps.cost.pace import estimate_seconds_left, measure_pace
-from sweeps.cost.quote import CHIP_FIELDS, OPTIONAL_CHIP_FIELDS, PRICES, priced_slice, quote_flops
+from sweeps.cost.quote import CHIP_FIELDS, OPTIONAL_CHIP_FIELDS, PRICES, load_prices, priced_slice, quote_flops
 from sweeps.cost.quote import as_text as quoted_text
 from sweeps.definitions import DEFINITIONS
 from sweeps.errors import SweepError
@@ -33,9 +34,10 @@ def test_every_price_has_a_source_and_the_table_a_date() -> None:
     table = json.loads(PRICES.read_text())
     assert table["date"] and "edit me" in table
     for chip in table["chips"].values():
-        for name in ("peak", "usd", "usd_spot", "watts"):
+        for name in ("usd", "usd_spot", "watts"):
             assert len(chip[f"{name}_source"]) > 20
-        assert chip["usd_spot"] < chip["usd"]
+        assert chip["usd_spot"] < chip["usd"] and "peak_flops" not in chip  # from scaling/counting/peak_flops.py
+    assert all(len(chip["peak_source"]) > 20 for chip in load_prices()["chips"].values())
     assert all(f"{name}_source" in table for name in ("host_watts", "pue")) and "kg_co2_source" in table
 
 
@@ -45,7 +47,7 @@ def test_the_price_table_has_every_slice_with_its_peak_rate(generation: str) -> 
     for size in facts.slices:
         name = f"{generation}-{size}"
         on = priced_slice(name)
-        assert (on.chips, on.peak_flops) == (tpu_slice(name).chips, facts.flops)
+        assert (on.chips, on.peak_flops) == (tpu_slice(name).chips, ACCELERATORS[generation].rates["bfloat16"])
 
 
 def test_a_quote_is_flops_over_the_peak_and_its_price() -> None:
@@ -86,7 +88,7 @@ def test_slices_have_the_chips_that_google_publishes(name: str, chips: int) -> N
 def test_a_kind_that_only_ones_own_table_has_may_have_any_size(tmp_path: Path) -> None:
     table = json.loads(PRICES.read_text())
     table["chips"]["h100"] = {**table["chips"]["v5e"], "peak_flops": 989e12}
-    table["chips"]["cores"] = {**table["chips"]["v5e"], "named_by": 2}
+    table["chips"]["cores"] = {**table["chips"]["v5e"], "peak_flops": 1e12, "named_by": 2}
     own_path = tmp_path / "mine.json"
     own_path.write_text(json.dumps(table))
     for size in (1, 7, 8, 100):
