@@ -2,8 +2,10 @@
 
 A part is a text corpus, a task family with its difficulties (addition:3, addition:1-5, or just addition), a function
 of a user's file that yields documents or draws questions (FILE.py:NAME, FILE.py:NAME:1-5), or canary:1-64: random
-documents that occur 1, 2, 4, ... 64 times, listed in the header of the token file. Options: tokens (bytes in total; as
-many as the text suffices for unless given) and seed.
+documents that occur 1, 2, 4, ... 64 times, listed in the header of the token file. A part with options of its own is in
+parentheses: mix:(jsonl:web,field=content)=0.9,(parquet:code,column=content)=0.1. Options: tokens (bytes in total; as
+many as the text suffices for unless given) and seed. With by=tokens, shares and `tokens` are of tokens, not of bytes;
+all parts may be token streams of one vocabulary then.
 
 A document of a family has up to MAX_QUESTIONS items of one difficulty with their answers, from the family's training
 split. Text documents that contain a question of any family are left out, so that no held-out item occurs.
@@ -16,19 +18,20 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from scaling.config.user_code import UserCodeError, load_object
 from scaling.config.validation import ConfigError
 from scaling.data import canary
-from scaling.data.corpora import CORPORA, specification
-from scaling.data.corpus import TextCorpus
+from scaling.data.corpora import CORPORA, mixed_tokens, specification
+from scaling.data.corpus import TextCorpus, TokenCorpus
 from scaling.data.tasks import FAMILIES
 from scaling.data.tasks.family import check_difficulty, draw_items, get_family, is_task, question_pattern
 from scaling.data.tokens import CorpusError
 
 DEFAULT_BYTES = 4_000_000  # of a mixture without text
 MAX_QUESTIONS = 8  # of a document
+OPTIONS = ("tokens", "seed", "by")
 Documents = Callable[[], Iterator[bytes]]
 
 
@@ -47,12 +50,12 @@ class Part:
     size: int | None = None
 
 
-def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
+def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus | TokenCorpus:
     """Opens a mixture; its facts are the shares, bytes and seed, and the canaries with their repetitions.
 
     Args:
         argument: Not used; must be empty.
-        options: Shares by the name of the part, and tokens and seed.
+        options: Shares by the name of the part, and tokens, seed and by.
 
     Raises:
         CorpusError: A part is unknown, the shares do not sum to 1, or a text is too short for its share.
@@ -67,13 +70,15 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
         raise CorpusError(f"corpus mix: {error}") from None
 
 
-def open_mixture(options: dict[str, str]) -> TextCorpus:
+def open_mixture(options: dict[str, str]) -> TextCorpus | TokenCorpus:
     """Opens the mixture of these shares; ConfigError where a family does not have a difficulty."""
     seed = parse_integer("seed", options.get("seed", "0"))
-    shares = {name: parse_share(name, text) for name, text in options.items() if name not in ("tokens", "seed")}
+    shares = {name: parse_share(name, text) for name, text in options.items() if name not in OPTIONS}
     if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
         listed = ", ".join(f"{name}={share:g}" for name, share in shares.items()) or "nothing"
         raise CorpusError(f"corpus mix: shares must sum to 1, not to {sum(shares.values()):g} ({listed})")
+    if options.get("by", "bytes") != "bytes":
+        return open_token_mixture(shares, options, seed)
     notes: list[str] = []
     parts = {
         name: make_part(name, share, seed, notes, list(FAMILIES) + own_tasks(shares))
@@ -88,6 +93,37 @@ def open_mixture(options: dict[str, str]) -> TextCorpus:
         parts[name] = Part(shares[name], partial(canary.shuffled_copies, canaries, seed))
         facts["canary"] = [{"text": text, "times": times} for text, times in canaries]
     return TextCorpus(lambda: mix_documents(list(parts.values()), total), notes=notes, facts=facts)
+
+
+def open_token_mixture(shares: dict[str, float], options: dict[str, str], seed: int) -> TextCorpus | TokenCorpus:
+    """Opens the mixture in which shares are of tokens, of text and families of tasks, or of token streams.
+
+    Args:
+        shares: Shares by the names of the parts.
+        options: Options of the mixture.
+        seed: Names the random streams of families.
+
+    Raises:
+        CorpusError: A part is unknown, or text and token streams are mixed.
+    """
+    if options["by"] != "tokens":
+        raise CorpusError(f"corpus mix: by={options['by']}: must be bytes or tokens")
+    total = parse_integer("tokens", options["tokens"]) if "tokens" in options else None
+    facts: dict[str, Any] = {"mix": {"shares": shares, "by": "tokens", "seed": seed}}
+    if total is not None:
+        facts["mix"]["tokens"] = total
+    tasks = list(FAMILIES) + own_tasks(shares)
+    opened = {name: open_part(name, seed, tasks) for name in shares}
+    streams = {name: part for name, part in opened.items() if isinstance(part, TokenCorpus)}
+    if len(streams) == len(opened):
+        return mixed_tokens.stream_mixture(streams, shares, total, facts)
+    if streams:
+        raise CorpusError(f"corpus mix: {next(iter(streams))} brings its own tokens: mix it with token streams alone")
+    parts = []
+    for name, part in opened.items():
+        documents = partial(filter_questions, part, tasks) if isinstance(part, TextCorpus) else cast(Documents, part)
+        parts.append(mixed_tokens.TokenPart(name, shares[name], documents, ends=isinstance(part, TextCorpus)))
+    return mixed_tokens.text_mixture(parts, total, facts)
 
 
 def own_tasks(names: Iterable[str]) -> list[str]:
@@ -109,17 +145,11 @@ def make_part(name: str, share: float, seed: int, notes: list[str], tasks: list[
     Raises:
         CorpusError: The part is unknown, or is no text.
     """
-    reference, range_ = specification.split_part(name)
-    kind = str(reference) if reference else name.partition(":")[0]
-    if kind in tasks:
-        range_ = range_ if reference else name.partition(":")[2]
-        return Part(share, partial(question_documents, kind, difficulties(name, kind, range_), seed))
-    if reference is None and (kind not in CORPORA or kind == "mix"):
-        known = [*(k for k in CORPORA if k != "mix"), *FAMILIES, "canary"]
-        raise CorpusError(f"corpus mix: unknown part {name!r}: must be one of {', '.join(known)}, or tokens= or seed=")
-    text = specification.open_corpus(name)
+    text = open_part(name, seed, tasks)
+    if isinstance(text, TokenCorpus):
+        raise CorpusError(f"corpus mix: {name} brings its own tokens: only text can be mixed, or by=tokens streams")
     if not isinstance(text, TextCorpus):
-        raise CorpusError(f"corpus mix: {name} brings its own tokens: only text can be mixed")
+        return Part(share, text)
     documents = partial(filter_questions, text, tasks)
     size = sum(len(document) + 1 for document in documents())
     excluded = sum(1 for _ in text.documents()) - sum(1 for _ in documents())
@@ -127,6 +157,32 @@ def make_part(name: str, share: float, seed: int, notes: list[str], tasks: list[
     if excluded:
         notes.append(f"{name}: left out {excluded} documents that contain a question of a task")
     return Part(share, documents, size)
+
+
+def open_part(name: str, seed: int, tasks: list[str]) -> Documents | TextCorpus | TokenCorpus:
+    """Opens a part: the endless documents of a task family, or a corpus.
+
+    Args:
+        name: Name of the part, such as addition:1-5, or a specification in parentheses.
+        seed: Names the random stream of a family.
+        tasks: Names of the families.
+
+    Raises:
+        CorpusError: The part is unknown.
+    """
+    enclosed = name.startswith("(")
+    spec = name[1:-1] if enclosed else name
+    reference, range_ = (None, "") if enclosed else specification.split_part(name)
+    kind = str(reference) if reference else spec.partition(":")[0]
+    if kind in tasks and not enclosed:
+        range_ = range_ if reference else name.partition(":")[2]
+        return partial(question_documents, kind, difficulties(name, kind, range_), seed)
+    is_file = specification.user_reference(spec.partition(",")[0]) is not None if enclosed else reference is not None
+    if not is_file and (kind not in CORPORA or kind == "mix"):
+        known = [*(k for k in CORPORA if k != "mix"), *FAMILIES, "canary"]
+        options = "=, ".join(OPTIONS)
+        raise CorpusError(f"corpus mix: unknown part {name!r}: must be one of {', '.join(known)}, or {options}=")
+    return specification.open_corpus(spec)
 
 
 def total_bytes(requested: str | None, parts: dict[str, Part], notes: list[str]) -> int:

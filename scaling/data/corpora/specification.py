@@ -7,17 +7,21 @@ import re
 from pathlib import Path
 
 from scaling.config.user_code import CodeReference, UserCodeError, parse_reference, read_code
-from scaling.data.corpora import CORPORA
+from scaling.data.corpora import CORPORA, PATH_KINDS
 from scaling.data.corpus import TextCorpus, TokenCorpus
 from scaling.data.tasks import FAMILIES
 from scaling.data.tokens import CorpusError
 from scaling.store.origin.anonymous import corpus_label, is_anonymous
 
+COMMA = re.compile(r"(?<!\\),")  # between parts; a comma of a path has a backslash before it
+ENCLOSED = re.compile(r"\((?P<spec>.*?)\)(?P<share>=[^,()]*)(?:,|$)")  # a part of a mixture with options of its own
 PART = re.compile(r"(?P<reference>.*?:\w+?)(?P<range>:\d+(?:-\d+)?)?(?P<share>=.*)?")  # of a mixture, in a user's file
 
 
 def parse_corpus(spec: str) -> tuple[str, str, dict[str, str]]:
     """Splits `kind:argument,key=value,...` into its parts; of text:PATH everything after the colon is the path.
+
+    Of the kinds that read files, the path is what follows the colon, up to the first comma without a backslash.
 
     Raises:
         CorpusError: The kind is unknown, or a part is neither the argument nor key=value.
@@ -28,7 +32,34 @@ def parse_corpus(spec: str) -> tuple[str, str, dict[str, str]]:
         raise CorpusError(f"unknown corpus {spec!r}: {known}")
     if kind == "text":
         return kind, rest, {}
-    return kind, *_parse_options(spec, rest)
+    if kind in PATH_KINDS:
+        path, *parts = (part.replace("\\,", ",") for part in COMMA.split(rest))
+        return kind, path, parse_options(spec, parts)[1]
+    return kind, *parse_options(spec, split_mixture(rest) if kind == "mix" else rest.split(","))
+
+
+def split_mixture(parts: str) -> list[str]:
+    """Splits the parts of a mixture, `NAME=SHARE` or `(SPECIFICATION)=SHARE`, and its options.
+
+    Args:
+        parts: The parts, separated by commas; a specification with options of its own is in parentheses.
+
+    Raises:
+        CorpusError: A parenthesis is not closed.
+    """
+    items, position = [], 0
+    while position < len(parts):
+        if parts[position] == "(":
+            match = ENCLOSED.match(parts, position)
+            if match is None:
+                raise CorpusError(f"corpus mix: {parts[position:]!r}: must be (KIND:ARGUMENT,key=value)=SHARE")
+            end = match.end() - parts[match.end() - 1 : match.end()].count(",")
+        else:
+            end = parts.find(",", position)
+            end = len(parts) if end < 0 else end
+        items.append(parts[position:end])
+        position = end + 1
+    return items
 
 
 def open_corpus(spec: str) -> TextCorpus | TokenCorpus:
@@ -39,7 +70,7 @@ def open_corpus(spec: str) -> TextCorpus | TokenCorpus:
     if (reference := user_reference(spec.partition(",")[0])) is not None:
         from scaling.data.corpora import user_file  # not needed for the corpora of the package
 
-        return user_file.open_corpus(reference, _parse_options(spec, spec.partition(",")[2])[1])
+        return user_file.open_corpus(reference, parse_options(spec, spec.split(",")[1:])[1])
     kind, argument, options = parse_corpus(spec)
     return importlib.import_module(CORPORA[kind]).open_corpus(argument, options)
 
@@ -51,7 +82,7 @@ def user_reference(name: str) -> CodeReference | None:
 
 def split_part(name: str) -> tuple[CodeReference | None, str]:
     """Splits the name of a mixture's part in a user's file, such as FILE.py:NAME:1-5, into function and range."""
-    match = PART.fullmatch(name)
+    match = None if name.startswith("(") else PART.fullmatch(name)
     reference = user_reference(match["reference"]) if match else None
     return reference, (match["range"] or "").removeprefix(":") if match and reference else ""
 
@@ -77,13 +108,15 @@ def corpus_name(spec: str) -> str:
     separator = spec.partition(",")
     try:
         if kind == "mix":
-            return f"{kind}{colon}{','.join(map(_canonical_part, rest.split(',')))}"
+            return f"{kind}{colon}{','.join(map(_canonical_part, split_mixture(rest)))}"
         return "".join((_canonical(separator[0]), *separator[1:]))
-    except UserCodeError:
+    except (UserCodeError, CorpusError):
         return spec
 
 
 def _canonical_part(part: str) -> str:
+    if (enclosed := ENCLOSED.match(part)) is not None:
+        return f"({corpus_name(enclosed['spec'])}){enclosed['share']}"
     match = PART.fullmatch(part)
     if match is None:
         return part
@@ -95,10 +128,20 @@ def _canonical(name: str) -> str:
     return name if reference is None else f"{reference.label}@{read_code(reference.source).digest}"
 
 
-def _parse_options(spec: str, rest: str) -> tuple[str, dict[str, str]]:
+def parse_options(spec: str, parts: list[str]) -> tuple[str, dict[str, str]]:
+    """Returns the argument, empty where there is none, and the options.
+
+    Args:
+        spec: The specification, for messages.
+        parts: The argument, and `key=value` of each option.
+
+    Raises:
+        CorpusError: A part is a second argument.
+    """
     argument, options = "", {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
+    for part in filter(None, parts):
+        enclosed = ENCLOSED.match(part)
+        key, equals, value = (f"({enclosed['spec']})", "=", enclosed["share"][1:]) if enclosed else part.partition("=")
         if equals:
             options[key] = value
         elif argument:
