@@ -66,12 +66,14 @@ def load_model(store: Store, run: str, step: int | None = None) -> TrainedModel:
 
     Raises:
         StoreError: There is no such run, or no intact checkpoint of this step.
+        DamagedFileError: The record is damaged, or its final scores are not those of its curve.
         ConfigError: The model has an encoder.
     """
     store.fetch_results()
     record = store.read(store.find_run(run))
     if record is None:
         raise StoreError(f"run {run!r} in store {store.root}: has no record")
+    store.check_result(record)
     model, graph, abstract = abstract_model(record)
     step, params = _restore_step(store, record, abstract, step)
     store.fetch_tokens(record.config.data.tokens)

@@ -17,6 +17,7 @@ from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from scaling.config.text import printable
+from scaling.config.user_code.process_exit import refuse_exit
 from scaling.config.user_code.sources import (
     CodeReference,
     SourceFile,
@@ -116,7 +117,7 @@ def user_errors(seconds: float | None = None) -> Iterator[None]:
     """
     limit = contextlib.nullcontext() if seconds is None else time_limit(seconds, frame_location)
     try:
-        with limit:
+        with refuse_exit(), limit:
             yield
     except UserCodeError:
         raise

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from scaling.config.exit_status import BAD_INPUT
 from scaling.config.text import printable
+from scaling.config.user_code.process_exit import END_PROCESS
 from scaling.config.user_code.sources import UserCodeError
 
 SECONDS_VARIABLE = "SCALING_USER_CODE_SECONDS"  # environment variable with another limit; 0: none
@@ -59,7 +60,7 @@ def time_limit(seconds: float, describe: Callable[[FrameType | None], str]) -> I
         alarms += 1
         if alarms > 1:
             os.write(STANDARD_ERROR, f"error: {printable(describe(frame))}: {reason}\n".encode())
-            os._exit(BAD_INPUT)
+            END_PROCESS(BAD_INPUT)
         raise UserCodeTimeout(reason)
 
     earlier = signal.signal(signal.SIGALRM, interrupt)

@@ -38,6 +38,7 @@ def fit(runs, law):
         ("raise ValueError('not\\n\\x1b[2Jthis')", 3, r"ValueError: not \x1b[2Jthis"),
         ("return law(N, D, E=E, A=A, alpha=alpha)", 3, "RecursionError: maximum recursion depth exceeded"),
         ("sys.exit(0)", 3, "SystemExit: 0"),
+        ("__import__('os')._exit(3)", 3, "SystemExit: 3"),
         ("raise KeyboardInterrupt", 3, "KeyboardInterrupt"),
         ("raise GeneratorExit", 3, "GeneratorExit"),
         ("return E + A * (N + 0j)**-alpha", 2, "the law returned ndarray of complex128"),
@@ -50,6 +51,7 @@ def fit(runs, law):
         ("time.sleep(100)", 3, "takes longer than 0.2 seconds"),
         ("\n    while True: print('', end='')", 4, "takes longer than 0.2 seconds"),
         ("return E\nraise SystemExit(3)", 4, "SystemExit: 3"),
+        ("return E\nfrom os import _exit\n_exit(0)", 5, "SystemExit: 0"),
         ("return E\nwhile True: pass", 4, "takes longer than 0.2 seconds"),
     ],
 )

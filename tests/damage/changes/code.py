@@ -10,6 +10,7 @@ ENDINGS = {
     "raises its own error": "class Own(Exception):\n    def __str__(self): raise RuntimeError('no text')\nraise Own",
     "exits": "import sys; sys.exit(3)",
     "exits with text": "raise SystemExit('bye')",
+    "ends the process": "import os; os._exit(3)",
     "recurses": "def f(): return f()\nf()",
     "syntax": "def (",
     "never ends": "while True: pass",

@@ -13,6 +13,7 @@ from scaling.config.run import RunConfig, dumps, run_id
 from scaling.config.validation import ConfigError
 from scaling.store.files import DamagedFileError
 from scaling.store.record import Store
+from scaling.store.verification.checksum import add_checksum
 from tests.damage.folders import KINDS, assert_one_line, damage
 from tests.support.commands import call_command
 from tests.support.records import add_record, config
@@ -99,3 +100,31 @@ def test_an_altered_result_of_the_compiler_is_compiled_again(tmp_path: Path) -> 
         path.write_text(content)
         assert cached_result(path) is None
     assert cached_result(tmp_path / "missing.json") is None
+
+
+@pytest.mark.parametrize("command", [("evaluate", "--tasks", "addition-2"), ("generate", "--prompt", "a")])
+def test_a_record_whose_loss_is_not_that_of_its_curve_is_named_and_not_used(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    store, run = Store(tmp_path), config(64, 100)
+    add_record(store, run, loss=2.0)
+    store.finish_curve(run_id(run), [{"step": 100, "loss": 2.5, "val_loss": 2.25}])
+    done = call_command("scaling", command[0], run_id(run), "--store", store.root, *command[1:])
+    assert done.returncode == 2, done.stderr
+    assert_one_line(done.stderr)
+    assert f"{run_id(run)}/record.json: damaged: final.loss = 2.0, but the last row of its curve" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "/escaped", "e" * 64])
+def test_an_evaluation_of_a_record_with_the_run_id_of_another_folder_writes_nothing(tmp_path: Path, name: str) -> None:
+    store, run = Store(tmp_path / "a" / "store"), config(64, 100)
+    add_record(store, run)
+    path = store.run_dir(run_id(run)) / "record.json"
+    data = {key: value for key, value in json.loads(path.read_text()).items() if key != "checksum"}
+    path.write_text(json.dumps(add_checksum(data | {"run_id": name})))
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    for runs, status in ((run_id(run), 2), ("--all-runs", 2), (name, 2)):
+        done = call_command("scaling", "evaluate", runs, "--store", store.root, "--tasks", "addition-2")
+        assert done.returncode == status and "Traceback" not in done.stderr, done.stderr
+        assert runs == name or f"{path}: damaged: run_id = " in done.stderr
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
