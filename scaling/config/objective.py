@@ -10,6 +10,7 @@ from scaling.config.validation import LABEL, ValidatedConfig, require, require_c
 OBJECTIVE_MODEL_KINDS = {  # objective: the kind of model that it trains
     "causal": "decoder", "span": "encoder-decoder", "masked": "encoder", "examples": "decoder",
 }  # fmt: skip
+ORDERS = ("random", "blocks")  # of the training windows: scaling/data/windows.py
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class DataConfig(ValidatedConfig):
     corrupted: float = 0.15  # share of the tokens of a window that span and masked predict
     span_length: float = 3.0  # mean length of a span in tokens
     unique: int | None = None  # training tokens that are read, repeatedly if needed; None: all of the file
+    order: str = (
+        "random"  # of the training windows: random permutes all of them, blocks reads large pieces (data/windows.py)
+    )
+    block_tokens: int = 1 << 21  # tokens of a piece in the order blocks (4 MiB of 16-bit tokens)
+    block_group: int = 64  # pieces among which the order blocks permutes windows
     scored: int = 1  # tokens of an answer, the last ones of an example of length + 1 tokens
     corpus: str = field(default="", metadata=LABEL)  # specification of the corpus
 
@@ -91,7 +97,18 @@ class DataConfig(ValidatedConfig):
 
     def check(self) -> None:
         """Raises ConfigError if the fields are out of range or contradict each other."""
-        require_positive(self, "length")
+        require_positive(self, "length", "block_tokens", "block_group")
+        require_choice("DataConfig.order", self.order, ORDERS)
+        for name in ("block_tokens", "block_group"):
+            value, default = getattr(self, name), getattr(type(self), name)
+            require(
+                self.order == "blocks" or value == default,
+                f"DataConfig.{name} = {value} with order = {self.order!r}: used only by blocks",
+            )
+        require(
+            self.order == "random" or self.block_tokens >= self.stride,
+            f"DataConfig.block_tokens = {self.block_tokens}: must be at least one window of {self.stride} tokens",
+        )
         require(
             self.unique is None or self.unique >= self.length,
             f"DataConfig.unique = {self.unique}: must be at least one window of length = {self.length} tokens",

@@ -7,7 +7,9 @@ import numpy as np
 from scaling.config.run import RunConfig
 from scaling.data import corruption
 from scaling.data import windows as windows_module
+from scaling.data.shards.blocks import BlockOrder
 from scaling.data.tokens import CorpusError, TokenFile
+from scaling.data.windows import WindowOrder
 
 
 def check_run(tokens: TokenFile, config: RunConfig) -> None:
@@ -60,6 +62,18 @@ def check_examples(tokens: TokenFile, example_length: int) -> None:
             )
 
 
+def row_order(tokens: TokenFile, config: RunConfig) -> WindowOrder:
+    """Returns which windows of the training split a run reads, and in which order.
+
+    Args:
+        tokens: The token file.
+        config: The run.
+    """
+    data = config.data
+    blocks = BlockOrder(data.block_tokens, data.block_group) if data.order == "blocks" else None
+    return WindowOrder(tokens, config.seed, data.length, data.unique, data.stride, blocks)
+
+
 def training_rows(tokens: TokenFile, config: RunConfig, rows: np.ndarray) -> np.ndarray:
     """Returns training rows of a run.
 
@@ -71,10 +85,7 @@ def training_rows(tokens: TokenFile, config: RunConfig, rows: np.ndarray) -> np.
     Returns:
         int32 (rows, data.layout.columns).
     """
-    data = config.data
-    windows = windows_module.training_windows(
-        tokens, seed=config.seed, length=data.length, rows=rows, unique=data.unique, stride=data.stride
-    )
+    windows = windows_module.read_rows(row_order(tokens, config), rows)
     return apply_objective(windows, rows, tokens, config, f"seed {config.seed}")
 
 
@@ -100,12 +111,9 @@ def fixed_training_rows(tokens: TokenFile, config: RunConfig) -> np.ndarray | No
         tokens: The token file.
         config: The run; eval.sequences is the number of rows.
     """
-    data = config.data
-    if data.objective != "examples":
+    if config.data.objective != "examples":
         return None
-    return windows_module.fixed_training_windows(
-        tokens, length=data.length, sequences=config.eval.sequences, unique=data.unique, stride=data.stride
-    )
+    return windows_module.fixed_training_windows(row_order(tokens, config), config.eval.sequences)
 
 
 def apply_objective(

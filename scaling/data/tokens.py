@@ -1,208 +1,95 @@
-"""Token files: one tokenised corpus each, memory-mapped for reading. NumPy and the standard library only.
+"""Corpora in a folder of tokens, found by content or by name: token files and sharded corpora.
 
-Layout: 8 bytes of magic, the length of the header (8 bytes, little-endian), the header (JSON), zeros up to a multiple
-of 4096, then the tokens of the training split and of the validation split (little-endian).
+A token file (scaling/data/shards/token_file.py) is one file. A sharded corpus (scaling/data/shards/manifest.py) is a
+folder with a manifest, whose shards may lie in a bucket. Both open as a `TokenFile`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import hashlib
-import json
-import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from scaling.config.os_errors import open_file
 from scaling.config.text import printable
-from scaling.store.files import write_atomic
+from scaling.data.shards import token_file
+from scaling.data.shards.manifest import MANIFEST, read_manifest
+from scaling.data.shards.manifest import SUFFIX as SHARDS_SUFFIX
+from scaling.data.shards.reader import ReadOptions, open_shards
+from scaling.data.shards.token_file import (
+    ALIGNMENT,
+    CHUNK_BYTES,
+    MAGIC,
+    SUFFIX,
+    TEXT_TOKENIZERS,
+    TOKEN_BYTES,
+    CorpusError,
+    TokenArray,
+    TokenFile,
+    content_hash,
+    corpus_slug,
+    has_content,
+    mark_verified,
+    open_token_file,
+    token_dtype,
+)
 
-MAGIC = b"SCLTOKS1"
-ALIGNMENT = 4096  # bytes: the tokens start at a multiple of a memory page
-CHUNK_BYTES = 1 << 22  # bytes read or written at a time
-SUFFIX = ".tokens"
-TOKEN_BYTES = {"<u2": 2, "<u4": 4}
-HEADER_FIELDS: dict[str, Any] = {
-    "corpus": str, "tokenizer": str, "vocab": int, "eod": int | None, "documents": int, "facts": dict, "dtype": str,
-    "counts": list, "content_hash": str,
-}  # fmt: skip
-TEXT_TOKENIZERS = ("bytes", "sentencepiece")  # kinds of tokenisers of text; other corpora define their own tokens
-REMEDY = "remove the file and prepare the corpus again"
-MAX_VOCAB = 1 << 31  # batches are int32
-
-
-class CorpusError(ValueError):
-    """A corpus or token file cannot be used; the message is one line that names it."""
-
-
-@dataclass(frozen=True)
-class TokenFile:
-    """A verified token file.
-
-    Attributes:
-        path: The file.
-        corpus: Specification of the corpus.
-        tokenizer: Name of the tokeniser.
-        vocab: Vocabulary size.
-        eod: Token that ends each document; None where the corpus is one stream.
-        documents: Number of documents.
-        content_hash: SHA-256 over everything that changes a run's numbers (tokens, their type, vocabulary and split),
-            never over names or paths.
-        facts: Known properties of the corpus.
-        dtype: NumPy type of a token, `<u2` or `<u4`.
-        offset: Byte at which the tokens start.
-        counts: Tokens of the training split and of the validation split.
-    """
-
-    path: Path
-    corpus: str
-    tokenizer: str
-    vocab: int
-    eod: int | None
-    documents: int
-    content_hash: str
-    facts: dict[str, Any]
-    dtype: str
-    offset: int
-    counts: tuple[int, int]
-
-    @functools.cached_property
-    def train(self) -> np.ndarray:
-        """Tokens of the training split, shape (n,), read-only."""
-        return self._map(self.offset, self.counts[0])
-
-    @functools.cached_property
-    def validation(self) -> np.ndarray:
-        """Tokens of the validation split, shape (n,), read-only."""
-        return self._map(self.offset + self.counts[0] * np.dtype(self.dtype).itemsize, self.counts[1])
-
-    def _map(self, offset: int, count: int) -> np.ndarray:
-        if not count:
-            return np.zeros(0, self.dtype)
-        return np.memmap(self.path, dtype=self.dtype, mode="r", offset=offset, shape=(count,))
+__all__ = [
+    "ALIGNMENT", "CHUNK_BYTES", "MAGIC", "SUFFIX", "TEXT_TOKENIZERS", "TOKEN_BYTES", "CorpusError", "ReadOptions",
+    "TokenArray", "TokenFile", "content_hash", "corpus_slug", "find_corpus", "find_tokens", "has_content",
+    "mark_verified", "open_tokens", "read_header", "token_dtype", "token_paths",
+]  # fmt: skip
 
 
-def token_dtype(vocab: int) -> str:
-    """Returns the smaller of uint16 and uint32 that holds every token of a vocabulary."""
-    if not 0 < vocab <= MAX_VOCAB:
-        raise CorpusError(f"a vocabulary of {vocab} tokens: must be between 1 and 2**31")
-    return "<u2" if vocab <= 1 << 16 else "<u4"
+def is_sharded(path: Path) -> bool:
+    """Whether a path is that of a sharded corpus rather than of a token file."""
+    return path.suffix == SHARDS_SUFFIX
 
 
-def content_hash(dtype: str, vocab: int, counts: tuple[int, int], payload_sha256: str) -> str:
-    """Computes the content hash of a token file, 64 hex digits, by which runs refer to it.
+def token_paths(folder: Path, stem: str = "*") -> list[Path]:
+    """Lists the token files and the complete sharded corpora in a folder, in order of their names.
 
     Args:
-        dtype: NumPy type of a token.
-        vocab: Vocabulary size.
-        counts: Tokens of the training split and of the validation split.
-        payload_sha256: SHA-256 of the token bytes, training split first.
+        folder: Folder of tokens.
+        stem: Pattern of the names without their suffix.
     """
-    identity = {"dtype": dtype, "vocab": vocab, "train": counts[0], "validation": counts[1], "payload": payload_sha256}
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    shards = (path for path in folder.glob(f"{stem}{SHARDS_SUFFIX}") if (path / MANIFEST).exists())
+    return sorted([*folder.glob(f"{stem}{SUFFIX}"), *shards])
+
+
+def modified(path: Path) -> int:
+    """Returns when a token file or a sharded corpus was written, in ns since 1970."""
+    return (path / MANIFEST if is_sharded(path) else path).stat().st_mtime_ns
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Reads the header of a token file and checks it against the size of the file.
+    """Reads what a token file, or the manifest of a sharded corpus, says of its content.
 
     Returns:
-        The fields of the header, and `offset`, the byte at which the tokens start.
+        The fields that `token_file.HEADER_FIELDS` lists; of a token file also `offset`, where the tokens start.
 
     Raises:
-        CorpusError: The file cannot be read, is no token file, or is damaged.
+        CorpusError: It cannot be read, or is damaged.
     """
-    try:
-        size = path.stat().st_size
-        with open_file(path) as file:
-            start = file.read(16)
-            if size == 0:
-                raise CorpusError(f"{path}: empty: {REMEDY}")
-            if start[:8] != MAGIC:
-                raise CorpusError(f"{path}: not a token file: make one with `python -m scaling prepare`")
-            length = int.from_bytes(start[8:], "little")
-            text = file.read(length) if length < size else b""
-    except OSError as error:
-        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
-        header = json.loads(text)
-        offset = -(-(16 + length) // ALIGNMENT) * ALIGNMENT
-        train, validation = header["counts"]
-        expected = offset + (train + validation) * TOKEN_BYTES[header["dtype"]]
-        if header.keys() != HEADER_FIELDS.keys() or min(train, validation) < 0 or type(expected) is not int:
-            raise KeyError
-        if not all(isinstance(header[name], kind) for name, kind in HEADER_FIELDS.items()):
-            raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise CorpusError(f"{path}: damaged header: {REMEDY}") from None
-    if size != expected:
-        problem = "truncated" if size < expected else "too long"
-        raise CorpusError(f"{path}: {problem}: {size} bytes where the header says {expected}: {REMEDY}")
-    return {**header, "offset": offset}
+    if not is_sharded(path):
+        return token_file.read_header(path)
+    manifest = read_manifest(path)
+    return {name: getattr(manifest, name) for name in token_file.HEADER_FIELDS}
 
 
-def open_tokens(path: Path) -> TokenFile:
-    """Opens a token file and verifies its checksum, which is computed once for each state of the file.
+def open_tokens(path: Path, options: ReadOptions = ReadOptions()) -> TokenFile:
+    """Opens a token file or a sharded corpus and verifies what lies on this machine.
 
-    Raises:
-        CorpusError: The file cannot be read, is damaged, or does not match its checksum.
-    """
-    header = read_header(path)
-    if not _is_verified(path):
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            file.seek(header["offset"])
-            while chunk := file.read(CHUNK_BYTES):
-                digest.update(chunk)
-        computed = content_hash(header["dtype"], header["vocab"], tuple(header["counts"]), digest.hexdigest())
-        if computed != header["content_hash"]:
-            raise CorpusError(f"{path}: altered: its content does not match its checksum: {REMEDY}")
-        mark_verified(path)
-    return TokenFile(path=path, **{**header, "counts": tuple(header["counts"])})
-
-
-def _verification_mark(path: Path) -> tuple[Path, str]:
-    """Returns the file that records a verification, and the state of the token file that it should contain."""
-    stat = path.stat()
-    return path.with_name(f".{path.name}.verified"), f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
-
-
-def _is_verified(path: Path) -> bool:
-    mark, state = _verification_mark(path)
-    with contextlib.suppress(OSError), open_file(mark) as file:
-        return file.read() == state.encode()
-    return False
-
-
-def mark_verified(path: Path) -> None:
-    """Records that the file in its present state matches its checksum."""
-    mark, state = _verification_mark(path)
-    if mark.exists() and not mark.is_file():  # such as a FIFO, which would be written to
-        return
-    with contextlib.suppress(OSError):  # a read-only or full folder: the file is verified again next time
-        write_atomic(mark, state.encode())
-
-
-def has_content(path: Path, expected: str) -> bool:
-    """Whether a token file exists, is intact and has a content hash.
+    The checksum of a file is computed once for each state of it. Shards in a bucket are verified as they are read
+    (scaling/data/shards/cache.py).
 
     Args:
-        path: The file.
-        expected: The content hash.
+        path: The file, or the folder with the manifest.
+        options: How shards that lie elsewhere are read.
+
+    Raises:
+        CorpusError: It cannot be read, is damaged, or does not match its checksum.
     """
-    try:
-        return path.exists() and open_tokens(path).content_hash == expected
-    except CorpusError:  # damaged: the file being prepared replaces it
-        return False
-
-
-def corpus_slug(corpus: str) -> str:
-    """Returns the start of the names of a corpus's token files."""
-    return re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")[:40]
+    return open_shards(path, options) if is_sharded(path) else open_token_file(path)
 
 
 def find_tokens(folder: Path, content_hash: str) -> Path:
@@ -215,7 +102,7 @@ def find_tokens(folder: Path, content_hash: str) -> Path:
     Raises:
         CorpusError: The folder has no such file.
     """
-    for path in sorted(folder.glob(f"*-{content_hash[:16]}{SUFFIX}")):
+    for path in token_paths(folder, f"*-{content_hash[:16]}"):
         if read_header(path)["content_hash"] == content_hash:
             return path
     raise CorpusError(
@@ -238,7 +125,7 @@ def find_corpus(folder: Path, corpus: str, tokenizer: str = "bytes") -> Path | N
         CorpusError: A token file that has the name of this corpus is damaged; others are named on standard error.
     """
     paths = []
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
+    for path in token_paths(folder):
         try:
             header = read_header(path)
         except CorpusError as error:
@@ -249,4 +136,4 @@ def find_corpus(folder: Path, corpus: str, tokenizer: str = "bytes") -> Path | N
         own_tokens = header["tokenizer"].partition(":")[0] not in TEXT_TOKENIZERS
         if header["corpus"] == corpus and (own_tokens or header["tokenizer"] == tokenizer):
             paths.append(path)
-    return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
+    return max(paths, key=modified, default=None)

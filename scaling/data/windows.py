@@ -8,74 +8,17 @@ Axes: S windows, L + 1 tokens of a window.
 
 from __future__ import annotations
 
-import functools
-import hashlib
+from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.data.tokens import CorpusError, TokenFile
+from scaling.data.shards.blocks import BlockOrder, block_order, blocks_read, unique_block_windows
+from scaling.data.shards.permutation import permute
+from scaling.data.shards.reader import Pieces, TokenSplit
+from scaling.data.tokens import CorpusError, TokenArray, TokenFile
 
-FEISTEL_ROUNDS = 8  # four are pseudorandom (Luby & Rackoff 1988); more cost nothing here
-MAX_TABLE_SIZE = 1 << 14  # indices: smaller permutations are computed once and kept as a table
-
-
-def splitmix64(x: np.ndarray) -> np.ndarray:
-    """Applies the finaliser of SplitMix64 (Steele 2014): every bit of x affects every bit of the result."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
-
-
-def feistel_permutation(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
-    """Maps indices by a pseudorandom permutation of [0, size).
-
-    A Feistel network on the next even number of bits, repeated until the image is inside the range: exact, without a
-    table, and fixed by this code (NumPy's generators promise no stable stream).
-
-    Args:
-        index: Indices in [0, size), any shape.
-        size: Size of the range.
-        key: Names the permutation.
-
-    Returns:
-        The images, int64, of the shape of `index`.
-    """
-    half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
-    mask = np.uint64((1 << half) - 1)
-    keys = np.frombuffer(hashlib.sha256(key).digest() + hashlib.sha256(key + b"+").digest(), "<u8")[:FEISTEL_ROUNDS]
-    out = index.astype(np.uint64)
-    outside = np.ones(out.shape, bool)
-    while outside.any():
-        left, right = out[outside] >> np.uint64(half), out[outside] & mask
-        for round_key in keys:
-            left, right = right, left ^ (splitmix64(right ^ round_key) & mask)
-        out[outside] = (left << np.uint64(half)) | right
-        outside = out >= size
-    return out.astype(np.int64)
-
-
-@functools.lru_cache(maxsize=16)
-def permutation_table(size: int, key: bytes) -> np.ndarray:
-    """Returns `feistel_permutation` of every index, cached: short epochs look up the same table for each batch.
-
-    Args:
-        size: Size of the range.
-        key: Names the permutation.
-    """
-    table = feistel_permutation(np.arange(size, dtype=np.int64), size, key)
-    table.flags.writeable = False
-    return table
-
-
-def permute(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
-    """Maps indices by `feistel_permutation`, through a table where that is small.
-
-    Args:
-        index: Indices in [0, size).
-        size: Size of the range.
-        key: Names the permutation.
-    """
-    return permutation_table(size, key)[index] if size <= MAX_TABLE_SIZE else feistel_permutation(index, size, key)
+PIECE_TOKENS = 1 << 21  # of a piece in the order `random`
+WORKING_GROUPS = 3  # groups of blocks whose pieces are read in the same time: the last, this one, and the next ahead
 
 
 def count_windows(count: int, length: int, stride: int | None = None) -> int:
@@ -90,6 +33,95 @@ def count_windows(count: int, length: int, stride: int | None = None) -> int:
     return max(0, (count - 1 - length) // (stride or length) + 1)
 
 
+@dataclass(frozen=True)
+class WindowOrder:
+    """Which windows of the training split a run reads, and in which order.
+
+    Attributes:
+        tokens: The token file.
+        seed: Seed of the run.
+        length: Targets of a window, L.
+        unique: Unique training tokens that the run may read. Its windows are a random subset of the split, the same for
+            every seed, and a smaller subset is part of a larger one: of windows, or under `blocks` of whole blocks.
+            None: all tokens.
+        stride: As for `count_windows`.
+        blocks: Sizes of the order `blocks`; None for the order `random`, in which every window is permuted.
+    """
+
+    tokens: TokenFile
+    seed: int
+    length: int
+    unique: int | None = None
+    stride: int | None = None
+    blocks: BlockOrder | None = None
+
+    @property
+    def available(self) -> int:
+        """Windows of the split."""
+        return count_windows(len(self.tokens.train), self.length, self.stride)
+
+    @property
+    def size(self) -> int:
+        """Windows of an epoch."""
+        return self.available if self.unique is None else min(self.available, self.unique // self.length)
+
+    @property
+    def step(self) -> int:
+        """Tokens from the start of one window to the next."""
+        return self.stride or self.length
+
+    @property
+    def width(self) -> int:
+        """Windows of a block or piece."""
+        return (self.blocks or BlockOrder(PIECE_TOKENS, 1)).windows(self.step)
+
+    @property
+    def pieces(self) -> Pieces:
+        """How a reader of remote shards cuts the split: into blocks, each with what its last window needs."""
+        working = None if self.blocks is None else WORKING_GROUPS * self.blocks.group
+        return Pieces(self.width * self.step, self.length + 1 - self.step, working)
+
+    def windows(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the window that each row reads: every window once per epoch, each epoch in another order.
+
+        Args:
+            rows: Numbers of the rows, from the start of the run.
+        """
+        return self._each_epoch(rows, in_blocks=False)
+
+    def first_windows(self, rows: np.ndarray) -> np.ndarray:
+        """Returns a window of the block that each row reads, which is quicker to compute; rows as for `windows`."""
+        return self._each_epoch(rows, in_blocks=self.blocks is not None)
+
+    def _each_epoch(self, rows: np.ndarray, in_blocks: bool) -> np.ndarray:
+        epochs, positions = rows // self.size, rows % self.size
+        out = np.empty_like(rows)
+        for epoch in np.unique(epochs):
+            of_epoch = epochs == epoch
+            key = f"{self.tokens.content_hash} {self.seed} {self.length} {epoch}"
+            out[of_epoch] = self._permuted(positions[of_epoch], key, in_blocks)
+        return out if self.unique is None else self.unique_windows(out)
+
+    def _permuted(self, positions: np.ndarray, key: str, in_blocks: bool) -> np.ndarray:
+        if self.blocks is None:
+            return permute(positions, self.size, key.encode())
+        sizes = (self.size, self.width, self.blocks.group, f"{key} {self.step}")
+        if in_blocks:
+            return blocks_read(positions, *sizes) * self.width
+        return block_order(positions, *sizes)
+
+    def unique_windows(self, index: np.ndarray) -> np.ndarray:
+        """Returns windows of the subset that a run of few unique tokens reads.
+
+        Args:
+            index: Indices into the subset.
+        """
+        key = f"{self.tokens.content_hash} {self.length} unique"
+        if self.blocks is None:
+            return permute(index, self.available, key.encode())
+        return unique_block_windows(index, self.available, self.width, f"{key} blocks")
+
+
 def window_order(
     tokens: TokenFile,
     *,
@@ -99,37 +131,17 @@ def window_order(
     unique: int | None = None,
     stride: int | None = None,
 ) -> np.ndarray:
-    """Returns the window that each row of a run reads: every window once per epoch, each epoch in another order.
+    """Returns the window that each row of a run reads in the order `random`.
 
     Args:
         tokens: The token file.
         seed: Seed of the run.
         length: Targets of a window, L.
         rows: Numbers of the rows, from the start of the run.
-        unique: Unique training tokens that the run may read. Its windows are a random subset of the split, the same for
-            every seed, and a smaller subset is part of a larger one. None: all tokens.
+        unique: As for `WindowOrder`.
         stride: As for `count_windows`.
     """
-    available = count_windows(len(tokens.train), length, stride)
-    size = available if unique is None else min(available, unique // length)
-    epochs, positions = rows // size, rows % size
-    out = np.empty_like(rows)
-    for epoch in np.unique(epochs):
-        in_epoch = epochs == epoch
-        out[in_epoch] = permute(positions[in_epoch], size, f"{tokens.content_hash} {seed} {length} {epoch}".encode())
-    return out if unique is None else unique_windows(tokens, out, available, length)
-
-
-def unique_windows(tokens: TokenFile, index: np.ndarray, available: int, length: int) -> np.ndarray:
-    """Returns windows of the subset that a run of few unique tokens reads.
-
-    Args:
-        tokens: The token file.
-        index: Indices into the subset.
-        available: Windows of the whole split.
-        length: Targets of a window, L.
-    """
-    return permute(index, available, f"{tokens.content_hash} {length} unique".encode())
+    return WindowOrder(tokens, seed, length, unique, stride).windows(rows)
 
 
 def training_windows(
@@ -141,44 +153,55 @@ def training_windows(
     unique: int | None = None,
     stride: int | None = None,
 ) -> np.ndarray:
-    """Reads rows of a run, whatever its batch size.
-
-    Args:
-        tokens: The token file.
-        seed: Seed of the run.
-        length: Targets of a window, L.
-        rows: Numbers of the rows, from the start of the run.
-        unique: As for `window_order`.
-        stride: As for `count_windows`.
+    """Reads rows of a run in the order `random`; arguments as for `window_order`.
 
     Returns:
         Tokens, int32 (S, L + 1); inputs are [:, :-1], targets [:, 1:].
     """
-    index = window_order(tokens, seed=seed, length=length, rows=rows, unique=unique, stride=stride)
-    return _gather(tokens.train, index * (stride or length), length)
+    return read_rows(WindowOrder(tokens, seed, length, unique, stride), rows)
 
 
-def fixed_training_windows(
-    tokens: TokenFile, *, length: int, sequences: int, unique: int | None = None, stride: int | None = None
-) -> np.ndarray:
+def read_rows(order: WindowOrder, rows: np.ndarray) -> np.ndarray:
+    """Reads rows of a run, whatever its batch size.
+
+    Args:
+        order: Which windows the run reads.
+        rows: Numbers of the rows, from the start of the run.
+
+    Returns:
+        Tokens, int32 (S, L + 1); inputs are [:, :-1], targets [:, 1:].
+    """
+    return _gather(order.tokens.train, order.windows(rows) * order.step, order.length, order.pieces)
+
+
+def prefetch_rows(order: WindowOrder, rows: np.ndarray) -> None:
+    """Starts to fetch rows of a run that will be read soon; does nothing where the tokens are on this machine.
+
+    Args:
+        order: Which windows the run reads.
+        rows: Numbers of the rows, in the order in which they will be read.
+    """
+    split = order.tokens.train
+    if isinstance(split, TokenSplit) and split.source.is_remote:
+        by_pieces = split.reads_pieces(order.pieces)
+        windows = order.first_windows(rows) if by_pieces else order.windows(rows)
+        split.prefetch(windows * order.step, order.length + 1, order.pieces)
+
+
+def fixed_training_windows(order: WindowOrder, sequences: int) -> np.ndarray:
     """Reads windows evenly spread over what a run trains on, the same for every seed.
 
     Args:
-        tokens: The token file.
-        length: Targets of a window, L.
+        order: Which windows the run reads.
         sequences: Number of windows; all of them where there are fewer.
-        unique: As for `window_order`.
-        stride: As for `count_windows`.
 
     Returns:
         Tokens, int32 (S, L + 1).
     """
-    available = count_windows(len(tokens.train), length, stride)
-    size = available if unique is None else min(available, unique // length)
-    count = min(sequences, size)
-    index = np.arange(count, dtype=np.int64) * size // count
-    index = index if unique is None else unique_windows(tokens, index, available, length)
-    return _gather(tokens.train, index * (stride or length), length)
+    count = min(sequences, order.size)
+    index = np.arange(count, dtype=np.int64) * order.size // count
+    index = index if order.unique is None else order.unique_windows(index)
+    return _gather(order.tokens.train, index * order.step, order.length)
 
 
 def validation_windows_at(tokens: TokenFile, *, length: int, rows: np.ndarray, stride: int | None = None) -> np.ndarray:
@@ -248,5 +271,7 @@ def _too_short(tokens: TokenFile, split: str, count: int, length: int) -> str:
     return f"{tokens.path}: the {split} split has {count} tokens, fewer than one window of {length + 1}"
 
 
-def _gather(split: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+def _gather(split: TokenArray, starts: np.ndarray, length: int, pieces: Pieces | None = None) -> np.ndarray:
+    if isinstance(split, TokenSplit):
+        return split.windows(starts, length + 1, pieces).astype(np.int32)
     return split[starts[:, None] + np.arange(length + 1)[None, :]].astype(np.int32)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.os_errors import open_file
-from scaling.data.tokens import TOKEN_BYTES, CorpusError
+from scaling.data.shards.token_file import TOKEN_BYTES, CorpusError
 
 FORMAT = 1
 MANIFEST = "manifest.json"

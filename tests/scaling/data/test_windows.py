@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scaling.data.shards.permutation import feistel_permutation
 from scaling.data.token_writer import TokenSource, write_tokens
 from scaling.data.tokens import CorpusError, TokenFile, open_tokens
-from scaling.data.windows import check_token_file, count_windows, feistel_permutation, validation_windows, window_order
+from scaling.data.windows import check_token_file, count_windows, validation_windows, window_order
 from tests.support.corpora import training_batch
 
 LENGTH = 16
