@@ -75,16 +75,16 @@ def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, param
     check_choice("flops", flops, FLOP_COUNTS)
     check_choice("params", params, PARAM_COUNTS)
     facts, notes = read_facts(store)
-    D = _tokens(facts)
+    N, D, C = count_runs(facts, flops, params)
     data = {
         **{name: facts.get(name) for name in ("run_id", "sweep", "status")},
         "loss": _column(facts, "final.loss"),
         "budget": _column(facts, "config.budget"),
         "computed_in": facts.get("about.precision"),
         **{name: facts.get(f"about.{name}") for name in ("shared_steps", "seconds", "error")},
-        "N": _params(facts, params),
+        "N": N,
         "D": D,
-        "C": _flops(facts, D, flops),
+        "C": C,
         "N_counts": params,
         "C_counts": flops,
     }
@@ -100,6 +100,18 @@ def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, param
     frame = pd.concat([frame, pd.DataFrame(columns, index=facts.index)], axis=1)
     frame.attrs["notes"] = notes
     return frame
+
+
+def count_runs(facts: pd.DataFrame, flops: str, params: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns N, D and C (n,) of runs under a counting convention.
+
+    Args:
+        facts: One row per run, with the columns of `analysis.data.record_cache.read_facts`.
+        flops: What C counts, a key of `FLOP_COUNTS`.
+        params: What N counts, a key of `PARAM_COUNTS`.
+    """
+    D = _tokens(facts)
+    return _params(facts, params), D, _flops(facts, D, flops)
 
 
 def _params(facts: pd.DataFrame, convention: str) -> np.ndarray:
