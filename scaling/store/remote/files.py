@@ -93,7 +93,9 @@ class RemoteFiles:
             except FileNotFoundError:
                 return {}
         start = len(self._path(folder)) + 1
-        return {path[start:]: str([str(info[k]) for k in STAMP_KEYS if k in info]) for path, info in infos.items()}
+        stamps = {path[start:]: [str(info[k]) for k in STAMP_KEYS if k in info] for path, info in infos.items()}
+        # The keys of an object store may have any parts, and each name becomes the path of a local file.
+        return {name: str(stamp) for name, stamp in stamps.items() if not {"", ".", ".."} & set(name.split("/"))}
 
     def read_existing(self, files: list[str]) -> dict[str, bytes]:
         """Reads those of the files that exist, in one call."""

@@ -1,11 +1,14 @@
 """A store at an address: runs go on from any machine, bit for bit, and nothing half there is trusted."""
 
+import json
 import os
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store import lease
@@ -14,6 +17,8 @@ from scaling.store.open import open_store
 from scaling.store.record import Record, Store
 from scaling.store.remote.files import RemoteFiles
 from scaling.store.remote.store import RemoteStore
+from tests.support import records
+from tests.support.commands import call_command
 from tests.support.training import assert_same_run, train_run
 
 
@@ -128,3 +133,42 @@ def test_an_address_that_cannot_be_opened_is_refused_in_one_line_by_every_comman
         assert section.__main__.main(words) == 2
         output = capsys.readouterr().err
         assert says in output and output.count("\n") == 1
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MemoryFileSystem]:
+    """Files in memory, as in an object store, with three runs of a sweep at memory://bucket/s."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "writer"))
+    remote, configs = open_store("memory://bucket/s"), [records.config(64, steps) for steps in (100, 200, 300)]
+    for config in configs:
+        records.add_record(remote, config)
+    remote.write_sweep("small", configs, map(run_id, configs))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a" / "b" / "reader"))
+    files = MemoryFileSystem()
+    yield files
+    files.rm("/bucket", recursive=True)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"run_id": 1}', b"[" * 100_000, b"\xff\x00"])
+def test_a_damaged_record_of_a_remote_store_is_named_and_the_other_runs_are_read(
+    bucket: MemoryFileSystem, content: bytes
+) -> None:
+    name = run_id(records.config(64, 200))
+    bucket.pipe_file(f"/bucket/s/runs/{name}/record.json", content)
+    remote = open_store("memory://bucket/s")
+    remote.fetch_results()
+    assert len(list(remote.records())) == 2 and list(remote.damaged) == [f"runs/{name}/record.json"]
+    done = call_command("sweeps", "status", "small", "--store", "memory://bucket/s", "--json")
+    runs = {run["run_id"]: run["state"] for run in json.loads(done.stdout)["runs"]}
+    assert runs.pop(name) == "damaged" and list(runs.values()) == ["done", "done"]
+    assert done.stderr.count(f"{name}/record.json: damaged: ") == 1 and "Traceback" not in done.stderr
+
+
+def test_names_of_remote_files_never_leave_the_local_copy(bucket: MemoryFileSystem, tmp_path: Path) -> None:
+    for name in ("runs/../../../../items/x.json", "runs/../../../items/../x", "sweeps/../../x.json", "runs//x/items/y"):
+        bucket.store[f"/bucket/s/{name}"] = MemoryFile(bucket, f"/bucket/s/{name}", b"1")
+    remote = open_store("memory://bucket/s")
+    before = {path for path in tmp_path.rglob("*") if not path.is_relative_to(remote.root)}
+    remote.fetch_results()
+    assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(remote.root)} == before
+    assert len(list(remote.records())) == 3
