@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-from scaling.config.validation import ValidatedConfig, require_choice, require_non_negative, require_positive
+from scaling.config.validation import (
+    ConfigError,
+    ValidatedConfig,
+    require_choice,
+    require_non_negative,
+    require_positive,
+    shown,
+)
 
 REMAT_POLICIES = ("none", "dots", "full")
 WANDB_MODES = ("", "online", "offline")
@@ -31,6 +39,9 @@ class Placement(ValidatedConfig):
     share: bool = True  # start from a checkpoint of another run with the same prefix
     tensorboard: bool = True  # also write the curve for TensorBoard; scaling/training/tracking/tensorboard.py
     wandb: str = ""  # log to Weights & Biases, online or offline; scaling/training/tracking/wandb.py
+    token_cache_gb: float = 10.0  # largest size of this host's cache of shards in a bucket, GB; 0: none
+    token_address: str = ""  # folder or address of a copy of the sharded corpus; empty: the one that the store names
+    profile: str = ""  # trace these steps, such as 100:105, both included; scaling/training/telemetry/profile.py
 
     def __post_init__(self) -> None:
         legacy = {True: "full", False: "none", "true": "full", "false": "none"}  # values of earlier versions
@@ -42,5 +53,25 @@ class Placement(ValidatedConfig):
         require_choice("Placement.remat", self.remat, REMAT_POLICIES)
         require_choice("Placement.attention", self.attention, ATTENTION_KERNELS)
         require_choice("Placement.wandb", self.wandb, WANDB_MODES)
-        require_non_negative(self, "data", "run", "microbatch", "block", "save_seconds")
+        profiled_steps(self.profile)
+        require_non_negative(self, "data", "run", "microbatch", "block", "save_seconds", "token_cache_gb")
         require_positive(self, "fsdp", "tensor", "expert")
+
+
+def profiled_steps(text: str) -> tuple[int, int] | None:
+    """Returns the first and the last step of a trace, counted from 1; None for no trace.
+
+    Args:
+        text: FIRST:LAST, or empty.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,11}):([1-9][0-9]{0,11})", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise ConfigError(
+            f"Placement.profile = {shown(text)}: must be the first and the last step of the trace, such as 100:105"
+        )
+    return int(match[1]), int(match[2])

@@ -12,7 +12,7 @@ import hashlib
 import numpy as np
 
 from scaling.config.objective import WindowLayout
-from scaling.data.windows import splitmix64
+from scaling.data.shards.permutation import splitmix64
 
 SPLITMIX64_INCREMENT = np.uint64(0x9E3779B97F4A7C15)  # Steele 2014
 MASKED_SHARE, RANDOM_SHARE = 0.8, 0.1  # of the chosen tokens: masked, replaced (Devlin 2019, section 3.1)

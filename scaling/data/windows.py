@@ -18,6 +18,7 @@ from scaling.data.shards.reader import Pieces, TokenSplit
 from scaling.data.tokens import CorpusError, TokenArray, TokenFile
 
 PIECE_TOKENS = 1 << 21  # of a piece in the order `random`
+AHEAD_TOKENS = 1 << 22  # fetched ahead in the order `random`
 WORKING_GROUPS = 3  # groups of blocks whose pieces are read in the same time: the last, this one, and the next ahead
 
 
@@ -186,6 +187,17 @@ def prefetch_rows(order: WindowOrder, rows: np.ndarray) -> None:
         by_pieces = split.reads_pieces(order.pieces)
         windows = order.first_windows(rows) if by_pieces else order.windows(rows)
         split.prefetch(windows * order.step, order.length + 1, order.pieces)
+
+
+def rows_ahead(order: WindowOrder) -> int:
+    """Returns how many rows ahead of the next step are fetched: under `blocks` those of one group of blocks.
+
+    Args:
+        order: Which windows the run reads.
+    """
+    if order.blocks is not None:
+        return order.blocks.group * order.width
+    return max(1, AHEAD_TOKENS // order.length)
 
 
 def fixed_training_windows(order: WindowOrder, sequences: int) -> np.ndarray:

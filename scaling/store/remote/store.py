@@ -36,6 +36,8 @@ from scaling.store.record import Record, Store
 from scaling.store.remote.files import RemoteFiles
 
 MANIFEST = "manifest.json"  # the last file of a checkpoint to be written
+MANIFEST_FOLDER_SUFFIX, SHARD_FOLDER_SUFFIX = ".shards", ".parts"  # scaling/data/shards/manifest.py
+CORPUS_SUFFIXES = (".tokens", MANIFEST_FOLDER_SUFFIX)
 STAMPS_FILE = ".seen.json"  # stamps of the remote files when they were fetched
 FETCH_BATCH = 500  # files fetched in one call
 
@@ -191,15 +193,30 @@ class RemoteStore(Store):
         }
 
     def fetch_tokens(self, content_hash: str = "") -> None:
-        """Fetches tokenizers and all token files, or only the one with a content hash."""
+        """Fetches tokenizers, manifests of sharded corpora and all token files, or only those with a content hash."""
         with self._store_errors():
             for name in self.remote.files("tokens"):
                 path = self.token_files / name
-                other_tokens = content_hash and name.endswith(".tokens") and content_hash[:16] not in name
-                if name.startswith(".") or other_tokens or path.exists():
+                other_tokens = content_hash and name.endswith(CORPUS_SUFFIXES) and content_hash[:16] not in name
+                if name.endswith(MANIFEST_FOLDER_SUFFIX) and not other_tokens and not (path / MANIFEST).exists():
+                    self._fetch_manifest(f"tokens/{name}")
+                if name.startswith(".") or name.endswith(SHARD_FOLDER_SUFFIX) or other_tokens or path.exists():
                     continue
                 self.remote.download(f"tokens/{name}", path)
                 self._copy_time(f"tokens/{name}")  # the newest token file of a corpus is used
+
+    def _fetch_manifest(self, folder: str) -> None:
+        """Fetches the manifest of a sharded corpus; its shards stay where they are, at the address that it gets."""
+        try:
+            data = self.remote.read(f"{folder}/{MANIFEST}")
+        except FileNotFoundError:  # it is being written
+            return
+        with contextlib.suppress(ValueError, AttributeError):  # damaged: named when it is opened
+            manifest = json.loads(data)
+            address = manifest.get("address") or folder.rpartition("/")[2]
+            manifest["address"] = address if "://" in address else f"{self.address}/tokens/{address}"
+            data = json.dumps(manifest).encode()
+        write_atomic(self.root / folder / MANIFEST, data)
 
     def _copy_time(self, name: str) -> None:
         modified = self.remote.modified(name)
