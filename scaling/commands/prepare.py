@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from scaling.config.exit_status import DONE
+from scaling.data import TOKENIZER_HELP
 from scaling.data.corpora import CORPORA
 from scaling.store.origin.options import add_anonymous_argument
 
@@ -25,9 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("corpus", metavar="CORPUS", help=CORPUS_HELP)
     parser.add_argument("--store", required=True, metavar="DIR", help="the store to write the token file to")
-    parser.add_argument(
-        "--tokenizer", default="bytes", help="bytes (default), or sentencepiece:V for a vocabulary of V pieces"
-    )
+    parser.add_argument("--tokenizer", default="bytes", help=TOKENIZER_HELP)
     add_anonymous_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -4,3 +4,9 @@
 rows of a run by its objective; `windows` and `corruption` compute them. `tokenizers` encodes text. Corpora are in
 `corpora`, the task families that evaluations and mixtures draw questions from in `tasks`.
 """
+
+TOKENIZER_HELP = (
+    "bytes (default), sentencepiece:V (trained on the corpus, V pieces), sentencepiece:FILE.model, hf:PATH (a "
+    "tokenizer.json or a folder that has one), or tiktoken:NAME|FILE; ,eod=TOKEN names the token that ends a document, "
+    ",bos=TOKEN adds one that begins it"
+)

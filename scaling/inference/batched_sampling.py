@@ -101,7 +101,7 @@ class BatchedGenerator:
 
     def _decode(self, text: GeneratedText, stops: list[bytes]) -> tuple[bytes, bool]:
         """Returns the text up to the first stop, and whether it contains one."""
-        decoded = self.model.tokenizer.decode(np.asarray(text.tokens, np.int64))
+        decoded = self.model.tokenizer.decode_after(text.prompt, np.asarray(text.tokens, np.int64))
         ends = [end for end in (decoded.find(stop) for stop in stops) if end >= 0]
         return (decoded[: min(ends)], True) if ends else (decoded, False)
 

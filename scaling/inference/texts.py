@@ -72,13 +72,13 @@ def generate_texts(
             if all(row.stopped for row in rows):
                 break
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(_decoded(model, rows)) from None
-    return _decoded(model, rows)
+        raise KeyboardInterrupt(_decoded(model, rows, encoded)) from None
+    return _decoded(model, rows, encoded)
 
 
-def _decoded(model: TrainedModel, rows: list[Continuation]) -> list[Continuation]:
-    for row in rows:
-        row.text = decode_text(model, row.tokens)
+def _decoded(model: TrainedModel, rows: list[Continuation], prompts: list[np.ndarray]) -> list[Continuation]:
+    for row, prompt in zip(rows, prompts, strict=True):
+        row.text = model.tokenizer.decode_after(prompt, np.array(row.tokens, np.int64)).decode(errors="replace")
     return rows
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from scaling.config.user_code import parse_reference
 from scaling.config.user_code.blocks import add_code_argument
+from scaling.data import TOKENIZER_HELP
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.from_configs import SUFFIXES
 from sweeps.interface.request import SweepRequest
@@ -80,9 +81,7 @@ def names_sweep(text: str) -> bool:
 def add_definition_options(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of a sweep's definition: corpus, tokenizer, seed and settings."""
     parser.add_argument("--corpus", help="corpus to train on (default: that of the sweep's definition or of its runs)")
-    parser.add_argument(
-        "--tokenizer", default="bytes", help="bytes (default), or sentencepiece:V for a vocabulary of V pieces"
-    )
+    parser.add_argument("--tokenizer", default="bytes", help=TOKENIZER_HELP)
     parser.add_argument("--seed", type=int, default=0, help="seed of every run (default 0)")
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="name=value",

@@ -52,10 +52,11 @@ def locate_corpus(folder: Path, corpus: str, tokenizer: str = "bytes") -> Corpus
         The corpus, or None if it has not been prepared.
     """
     from scaling.data.corpora.specification import stored_corpus_name
+    from scaling.data.tokenizers import stored_tokenizer_name
     from scaling.data.tokens import CorpusError, find_corpus
 
     try:
-        path = find_corpus(folder, stored_corpus_name(corpus, folder), tokenizer)
+        path = find_corpus(folder, stored_corpus_name(corpus, folder), stored_tokenizer_name(tokenizer))
     except CorpusError as error:
         raise SweepError(str(error)) from None
     return read_corpus(path) if path is not None else None

@@ -36,7 +36,7 @@ AWKWARD = [
 @pytest.fixture(scope="module", params=["prose", "no spaces"])
 def piece(request, tmp_path_factory) -> tokenizers.Tokenizer:
     """A tokeniser trained on code, and one whose training text had no space and so no piece for it."""
-    source = Path(tokenizers.__file__).read_bytes()
+    source = Path(tokenizers.sentencepiece_model.__file__).read_bytes()
     if request.param == "no spaces":
         source = source.replace(b" ", b"").replace(b"\n", b"")
     return tokenizers.make_tokenizer("sentencepiece:360", lambda: iter([source]), tmp_path_factory.mktemp("model"))

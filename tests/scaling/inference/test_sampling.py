@@ -154,7 +154,7 @@ def test_only_the_last_step_is_used_unless_another_is_named(store: Store, tiny: 
 
 def test_a_sentencepiece_run_writes_text(tmp_path: Path) -> None:
     pytest.importorskip("sentencepiece")
-    text = Path(tokenizers.__file__).read_bytes()
+    text = Path(tokenizers.sentencepiece_model.__file__).read_bytes()
     trained = tokenizers.make_tokenizer("sentencepiece:400", lambda: iter([text]), tmp_path)
     second = tokenizers.load_tokenizer(trained.name, trained.facts, tmp_path, vocab=400, eod=None)
     assert second.decode(second.encode(text)) == text and (second.vocab, second.eod) == (trained.vocab, trained.eod)

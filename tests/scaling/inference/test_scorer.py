@@ -121,7 +121,7 @@ def test_batches_have_every_row_once_and_few_shapes() -> None:
 
 def test_a_pair_is_its_text_and_the_prompt_begins_a_document(tmp_path: Path, scorer: Scorer) -> None:
     pytest.importorskip("sentencepiece")
-    text = Path(tokenizers.__file__).read_bytes()
+    text = Path(tokenizers.sentencepiece_model.__file__).read_bytes()
     trained = tokenizers.make_tokenizer("sentencepiece:400", lambda: iter([text]), tmp_path)
     plain = Scorer(dataclasses.replace(scorer.model, tokenizer=trained))
     for prompt, continuation in (("def ", "tokens"), ("def", " tokens"), ("", "text"), ("a\n", "    return")):
