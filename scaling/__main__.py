@@ -13,6 +13,7 @@ from scaling.commands import (
     count,
     evaluate,
     generate,
+    huggingface,
     internals,
     prepare,
     train,
@@ -33,6 +34,8 @@ COMMANDS = {
         internals.run_activations,
     ),
     "evaluate": ("evaluate trained runs and store the result of each item", evaluate.add_arguments, evaluate.run),
+    "export": ("write a run as a model of Hugging Face", huggingface.add_export, huggingface.run_export),
+    "import": ("make a run of a model of Hugging Face", huggingface.add_import, huggingface.run_import),
     "aot": ("compile a training step for a TPU slice without a TPU, and check memory", aot.add_arguments, aot.run),
     "bench": ("measure the training speed from 1M to 1B parameters against PyTorch", bench.add_arguments, bench.run),
     "coordinates": (
