@@ -105,8 +105,8 @@ def encode_manifest(manifest: ShardManifest, address: str | None = None) -> byte
 
     Args:
         manifest: The manifest.
-        address: Address of the shards, or the name of a folder beside that of the manifest; None where they are beside
-            the manifest.
+        address: Address or absolute path of the shards, or the name of a folder beside that of the manifest; None where
+            they are beside the manifest.
     """
     fields = {name: value for name, value in asdict(manifest).items() if name != "address"}
     where = {} if address is None else {"address": address}
@@ -157,10 +157,10 @@ def _read_remote(address: str) -> bytes:
 
 
 def _resolve_address(folder: str, address: str | None) -> str:
-    """Returns where the shards are: beside the manifest, in a folder beside its folder, or at another address."""
+    """Returns where the shards are: beside the manifest, in a folder beside its folder, or elsewhere."""
     if address is None:
         return folder
-    if "://" in address:
+    if "://" in address or address.startswith("/"):
         return address
     if not SHARD_NAME.fullmatch(address):
         raise ValueError(address)

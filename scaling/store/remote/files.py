@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from scaling.config.validation import one_line
 from scaling.store.files import StoreError
@@ -43,7 +44,7 @@ class RemoteFiles:
 
     def files(self, folder: str) -> list[str]:
         """Lists the names of the files in a folder; returns an empty list if the folder does not exist."""
-        with self._os_errors(folder):
+        with self.os_errors(folder):
             try:
                 return [str(path).rpartition("/")[2] for path in self.fs.ls(self._path(folder), detail=False)]
             except FileNotFoundError:
@@ -51,7 +52,7 @@ class RemoteFiles:
 
     def read(self, file: str) -> bytes:
         """Reads a file; FileNotFoundError if it does not exist."""
-        with self._os_errors(file):
+        with self.os_errors(file):
             return self.fs.cat_file(self._path(file))
 
     def write(self, file: str, data: bytes) -> None:
@@ -61,7 +62,7 @@ class RemoteFiles:
             file: Its name.
             data: Its content.
         """
-        with self._os_errors(file):
+        with self.os_errors(file):
             self._make_parent(file)
             self.fs.pipe_file(self._path(file), data)
 
@@ -73,7 +74,7 @@ class RemoteFiles:
             data: Its content.
         """
         try:
-            with self._os_errors(file):
+            with self.os_errors(file):
                 self._make_parent(file)
                 self.fs.pipe_file(self._path(file), data, mode="create")
         except FileExistsError:
@@ -82,12 +83,12 @@ class RemoteFiles:
 
     def remove(self, file: str) -> None:
         """Removes a file or folder if it exists."""
-        with self._os_errors(file), contextlib.suppress(FileNotFoundError):
+        with self.os_errors(file), contextlib.suppress(FileNotFoundError):
             self.fs.rm(self._path(file), recursive=True)
 
     def tree(self, folder: str) -> dict[str, str]:
         """Returns every file under a folder by relative name, with a stamp that changes with its content."""
-        with self._os_errors(folder):
+        with self.os_errors(folder):
             try:
                 infos = self.fs.find(self._path(folder), detail=True)
             except FileNotFoundError:
@@ -97,11 +98,31 @@ class RemoteFiles:
         # The keys of an object store may have any parts, and each name becomes the path of a local file.
         return {name: str(stamp) for name, stamp in stamps.items() if not {"", ".", ".."} & set(name.split("/"))}
 
+    def sizes(self) -> dict[str, int]:
+        """Returns the bytes of each file directly under the address, by its name."""
+        with self.os_errors(""):
+            try:
+                infos = self.fs.ls(self.root, detail=True)
+            except FileNotFoundError:
+                return {}
+        return {str(info["name"]).rpartition("/")[2]: int(info["size"] or 0) for info in infos}
+
+    def open_writer(self, file: str, block_size: int) -> BinaryIO:
+        """Opens a file that appears when it is closed, and is uploaded in blocks while it is written.
+
+        Args:
+            file: Its name.
+            block_size: Bytes of a block.
+        """
+        with self.os_errors(file):
+            self._make_parent(file)
+            return cast(BinaryIO, self.fs.open(self._path(file), "wb", block_size=block_size))
+
     def read_existing(self, files: list[str]) -> dict[str, bytes]:
         """Reads those of the files that exist, in one call."""
         if not files:
             return {}
-        with self._os_errors(files[0]):
+        with self.os_errors(files[0]):
             contents = self.fs.cat([self._path(file) for file in files], on_error="omit")
         return {file: contents[self._path(file)] for file in files if self._path(file) in contents}
 
@@ -112,7 +133,7 @@ class RemoteFiles:
             path: The local file.
             file: Its remote name.
         """
-        with self._os_errors(file):
+        with self.os_errors(file):
             self._make_parent(file)
             self.fs.put_file(str(path), self._path(file))
 
@@ -126,7 +147,7 @@ class RemoteFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".fetching-{os.getpid()}-{path.name}")
         try:
-            with self._os_errors(file):
+            with self.os_errors(file):
                 self.fs.get_file(self._path(file), str(part))
             os.replace(part, path)
         finally:
@@ -134,7 +155,7 @@ class RemoteFiles:
 
     def modified(self, file: str) -> float:
         """Returns when a file was written, in seconds since 1970 of the remote clock."""
-        with self._os_errors(file):
+        with self.os_errors(file):
             return self.fs.modified(self._path(file)).timestamp()
 
     def _path(self, file: str) -> str:
@@ -145,8 +166,12 @@ class RemoteFiles:
             self.fs.makedirs(self._path(file).rpartition("/")[0], exist_ok=True)
 
     @contextlib.contextmanager
-    def _os_errors(self, file: str) -> Iterator[None]:
-        """Converts the clients' errors to OSError."""
+    def os_errors(self, file: str) -> Iterator[None]:
+        """Converts the clients' errors to OSError.
+
+        Args:
+            file: The file that they are about.
+        """
         try:
             yield
         except OSError as error:
