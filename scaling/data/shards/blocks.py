@@ -124,12 +124,19 @@ def _blocks_and_turns(positions: np.ndarray, epoch: _Epoch) -> tuple[np.ndarray,
 
 
 def _first_place(group: np.ndarray | int, epoch: _Epoch) -> np.ndarray:
-    """Returns the place of the first block of a group; the groups differ by at most one block."""
-    return np.asarray(group, np.int64) * epoch.blocks // epoch.groups
+    """Returns the place of the first block of each group, and after the last group the number of blocks.
+
+    All groups have as many blocks as allowed, but the last two, which share the rest so that neither is small.
+    """
+    number, whole = np.asarray(group, np.int64), max(epoch.groups - 2, 0) * epoch.group
+    halfway = whole + (epoch.blocks - whole + 1) // 2
+    last_two = np.where(number == epoch.groups - 1, halfway if epoch.groups > 1 else 0, epoch.blocks)
+    return np.where(number < epoch.groups - 1, number * epoch.group, last_two)
 
 
 def _group_of(place: np.ndarray | int, epoch: _Epoch) -> np.ndarray:
-    return ((np.asarray(place, np.int64) + 1) * epoch.groups - 1) // epoch.blocks
+    number = np.minimum(np.asarray(place, np.int64) // epoch.group, max(epoch.groups - 2, 0))
+    return np.where(place >= _first_place(epoch.groups - 1, epoch), epoch.groups - 1, number)
 
 
 def _lane(local: np.ndarray, lanes: np.ndarray, short_lane: np.ndarray, epoch: _Epoch) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,1 @@
+"""Measurements of data: reading tokens from an object store (`read`, `object_store`)."""
