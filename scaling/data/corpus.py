@@ -46,19 +46,21 @@ class BadRecord:
 
     Attributes:
         file: Path or address of the file.
-        record: Number of the record in the file, counted from 1: a line, a row, a document; None for the whole file.
+        record: Number of the record in the file, counted from 1; None for the whole file.
         offset: Byte at which the fault is, in the decompressed file; None where the format has no such place.
         problem: What is wrong, and what to do.
+        unit: What a record is in this format: record, line, row, document.
     """
 
     file: str
     record: int | None
     offset: int | None
     problem: str
+    unit: str = "record"
 
     def __str__(self) -> str:
-        """One line: `FILE, record 3, byte 120: PROBLEM`."""
-        record = "" if self.record is None else f", record {self.record}"
+        """One line: `FILE, line 3, byte 120: PROBLEM`."""
+        record = "" if self.record is None else f", {self.unit} {self.record}"
         offset = "" if self.offset is None else f", byte {self.offset}"
         return printable(f"{self.file}{record}{offset}: {self.problem}")
 
@@ -230,4 +232,13 @@ def is_validation(document: bytes) -> bool:
     The split depends on the hash of the document alone: other documents do not move it, and a document that occurs
     twice is in one split.
     """
-    return int.from_bytes(hashlib.sha256(document).digest()[:8], "big") < VALIDATION_SHARE * 2**64
+    return hash_in_validation(hashlib.sha256(document).digest())
+
+
+def hash_in_validation(digest: bytes) -> bool:
+    """Whether a document with a hash belongs to the validation split.
+
+    Args:
+        digest: SHA-256 of the document.
+    """
+    return int.from_bytes(digest[:8], "big") < VALIDATION_SHARE * 2**64

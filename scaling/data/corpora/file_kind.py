@@ -46,6 +46,9 @@ SUFFIXES = {  # last part of the name: what the file is, what to do
 }  # fmt: skip
 JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
 JSON_SUFFIXES = (".json", ".geojson", ".ipynb")
+JSON_PROBLEM = (  # of a file that is JSON, not JSON lines
+    f"is JSON: write its documents as JSON lines, an object per line with a field text, or {LEAVE_OUT}"
+)
 
 
 def file_kind(path: Path) -> str:
@@ -70,15 +73,8 @@ def file_kind(path: Path) -> str:
     if suffix in JSON_LINES_SUFFIXES or is_object(first_line.lstrip(BLANK)):
         return JSON_LINES
     if suffix in JSON_SUFFIXES:
-        raise json_error(path)
+        raise CorpusError(f"{path}: {JSON_PROBLEM}")
     return TEXT
-
-
-def json_error(path: Path) -> CorpusError:
-    """Returns the error of a JSON file that is not JSON lines."""
-    return CorpusError(
-        f"{path}: is JSON: write its documents as JSON lines, an object per line with a field text, or {LEAVE_OUT}"
-    )
 
 
 def is_json(text: str) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from scaling.data.corpora.file_kind import JSON_LINES, file_kind, is_json, json_error, parse_json
-from scaling.data.corpus import TextCorpus
+from scaling.data.corpora.file_kind import JSON_LINES, JSON_PROBLEM, file_kind, is_json, parse_json
+from scaling.data.corpora.files.records import RecordError
+from scaling.data.corpus import BadRecord, DocumentSource, OnBad, Part, TextCorpus
 from scaling.data.tokens import CorpusError
 
 FIELD = "text"  # of a line of JSON lines
@@ -38,13 +40,12 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
     notes = [f"{path.name}: JSON lines, one document per line" for path, kind in kinds.items() if kind == JSON_LINES]
     is_text = not notes
 
-    def documents() -> Iterator[bytes]:
-        for path, kind in kinds.items():
-            yield from json_lines_documents(path) if kind == JSON_LINES else text_documents(path)
-
     if len(notes) > 1:
         notes = [f"{len(notes)} files of JSON lines, one document per line"]
-    return TextCorpus(documents, len(paths) if is_text else None, notes)
+    json_lines = frozenset(str(path) for path, kind in kinds.items() if kind == JSON_LINES)
+    parts = tuple(Part(str(path), size=path.stat().st_size) for path in kinds)
+    source = DocumentSource(parts, partial(read_file, json_lines=json_lines))
+    return TextCorpus(source.documents, len(paths) if is_text else None, notes, source=source)
 
 
 def file_kinds(paths: list[Path]) -> dict[Path, str]:
@@ -62,53 +63,77 @@ def file_kinds(paths: list[Path]) -> dict[Path, str]:
     return kinds
 
 
-def text_documents(path: Path) -> Iterator[bytes]:
-    """Yields the text of a file as one document, nothing of an empty file.
+def read_file(part: Part, on_bad: OnBad, *, json_lines: frozenset[str]) -> Iterator[bytes]:
+    """Yields the documents of a file: one, or those of its lines. Empty texts and blank lines are left out.
+
+    Args:
+        part: The file.
+        on_bad: Called for each bad record.
+        json_lines: The files that are JSON lines.
+    """
+    path = Path(part.file)
+    if part.file in json_lines:
+        yield from json_lines_documents(path, on_bad)
+        return
+    try:
+        document = text_document(path)
+    except RecordError as error:
+        on_bad(BadRecord(part.file, None, None, str(error)))
+        return
+    if document:
+        yield document
+
+
+def text_document(path: Path) -> bytes:
+    """Returns the text of a file.
 
     Raises:
-        CorpusError: The file is not UTF-8, or it is one JSON value.
+        RecordError: The file is not UTF-8, or it is one JSON value.
     """
     data = path.read_bytes()
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CorpusError(
-            f"{path}: not UTF-8 at byte offset {error.start}: convert it or remove it from the folder"
-        ) from None
+        raise RecordError(f"not UTF-8 at byte offset {error.start}: convert it or remove it from the folder") from None
     if (offset := data.find(b"\0")) >= 0:
-        raise CorpusError(f"{path}: is binary, with a zero byte at offset {offset}: move it out of the folder")
+        raise RecordError(f"is binary, with a zero byte at offset {offset}: move it out of the folder")
     if is_json(text):
-        raise json_error(path)
-    if data:
-        yield data
+        raise RecordError(JSON_PROBLEM)
+    return data
 
 
-def json_lines_documents(path: Path) -> Iterator[bytes]:
+def json_lines_documents(path: Path, on_bad: OnBad) -> Iterator[bytes]:
     """Yields the field `text` of each line of a file; empty texts and blank lines are left out.
 
-    Raises:
-        CorpusError: A line is not a JSON object, or has no such field; the message has its number.
+    Args:
+        path: The file.
+        on_bad: Called for each line that is not a JSON object or has no such field.
     """
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             data = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if not data.strip():
-                continue
-            value = parse_json(data)
-            if not isinstance(value, dict):
-                raise CorpusError(f"{path}, line {number}: not a JSON object: must have a field {FIELD}")
-            text = value.get(FIELD)
-            if not isinstance(text, str):
-                fields = (
-                    f"{FIELD} = {json.dumps(text)[:60]}" if FIELD in value else f"fields {', '.join(list(value)[:10])}"
-                )
-                raise CorpusError(f"{path}, line {number}: {fields}: must have its document as text in a field {FIELD}")
             try:
-                document = text.encode()
-            except UnicodeEncodeError:
-                raise CorpusError(f"{path}, line {number}: {FIELD} has half of a surrogate pair") from None
+                document = line_document(data) if data.strip() else b""
+            except RecordError as error:
+                on_bad(BadRecord(str(path), number, None, str(error), "line"))
+                continue
             if document:
                 yield document
+
+
+def line_document(line: bytes) -> bytes:
+    """Returns the field `text` of a line; RecordError where it has none."""
+    value = parse_json(line)
+    if not isinstance(value, dict):
+        raise RecordError(f"not a JSON object: must have a field {FIELD}")
+    text = value.get(FIELD)
+    if not isinstance(text, str):
+        fields = f"{FIELD} = {json.dumps(text)[:60]}" if FIELD in value else f"fields {', '.join(list(value)[:10])}"
+        raise RecordError(f"{fields}: must have its document as text in a field {FIELD}")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise RecordError(f"{FIELD} has half of a surrogate pair") from None
 
 
 def is_hidden(path: Path, root: Path) -> bool:

@@ -110,7 +110,8 @@ def load(argument: str) -> Any:
         with offline(datasets):
             return datasets.load_dataset(argument)
     except FileNotFoundError as error:
-        reason = f"{one_line(error)[:200]}: give a folder that save_to_disk wrote, or its files as parquet: or jsonl:"
+        remedy = "give a folder that save_to_disk wrote, or its files as parquet: or jsonl:"
+        reason = f"{one_line(error)[:200].rstrip('.')}: {remedy}"
     except ConnectionError:
         reason = "no such folder, and no such name in the local cache: save it there with datasets.load_dataset first"
     except Exception as error:  # damaged folders raise classes of Arrow, json and datasets
@@ -156,11 +157,11 @@ def read_rows(part: Part, on_bad: OnBad, *, split: str | None, column: str) -> I
             rows = column_bytes(data[start : min(start + BATCH_ROWS, stop)].column(column))
         except (OSError, ValueError) as error:
             problem = f"data is damaged: the rest of the part is lost ({first_sentence(error)})"
-            on_bad(BadRecord(name, start + 1, None, problem))
+            on_bad(BadRecord(name, start + 1, None, problem, "row"))
             return
         for number, row in enumerate(rows, start + 1):
             try:
                 if document := text_of_row(row, column):
                     yield document
             except RecordError as error:
-                on_bad(BadRecord(name, number, error.offset, str(error)))
+                on_bad(BadRecord(name, number, None, str(error), "row"))

@@ -76,12 +76,12 @@ def read_json_lines(part: Part, on_bad: OnBad, *, field: str) -> Iterator[bytes]
                     document = line_text(line, field)
                 except RecordError as error:
                     line_number = number if not part.start else count_feeds_of(part.file, line.offset) + 1
-                    on_bad(BadRecord(part.file, line_number, line.offset + (error.offset or 0), str(error)))
+                    on_bad(BadRecord(part.file, line_number, line.offset + (error.offset or 0), str(error), "line"))
                     continue
                 if document:
                     yield document
         except DamagedFileError as error:
-            on_bad(BadRecord(part.file, number + 1, end, f"{error}: the rest of the file is lost"))
+            on_bad(BadRecord(part.file, number + 1, end, f"{error}: the rest of the file is lost", "line"))
 
 
 def count_feeds_of(file: str, offset: int) -> int:

@@ -87,7 +87,12 @@ def read_row_group(part: Part, on_bad: OnBad, *, column: str) -> Iterator[bytes]
     row = None
     try:
         with open_parquet(part.file) as parquet:
-            check_column(parquet.schema_arrow, column)
+            try:
+                check_column(parquet.schema_arrow, column)
+            except RecordError:
+                if part.start:  # said of the first row group
+                    return
+                raise
             group = range(part.start, parquet.metadata.num_row_groups if part.stop is None else part.stop)
             row = sum(parquet.metadata.row_group(i).num_rows for i in range(part.start))
             for data in read_rows(parquet, list(group), column):
@@ -96,9 +101,9 @@ def read_row_group(part: Part, on_bad: OnBad, *, column: str) -> Iterator[bytes]
                     if document := text_of_row(data, column):
                         yield document
                 except RecordError as error:
-                    on_bad(BadRecord(part.file, row, None, str(error)))
+                    on_bad(BadRecord(part.file, row, None, str(error), "row"))
     except RecordError as error:
-        on_bad(BadRecord(part.file, None if row is None else row + 1, None, str(error)))
+        on_bad(BadRecord(part.file, None if row is None else row + 1, None, str(error), "row"))
 
 
 def read_rows(parquet: Any, groups: list[int], column: str) -> Iterator[bytes | None]:

@@ -155,13 +155,15 @@ def read_part(
             try:
                 places = read_places(bounds, index, start, count)
             except RecordError as error:
-                on_bad(BadRecord(part.file, start + 1, error.offset, f"{error}: the rest of the part is lost"))
+                on_bad(
+                    BadRecord(part.file, start + 1, error.offset, f"{error}: the rest of the part is lost", "document")
+                )
                 return
             for number, sequences in enumerate(places, start + 1):
                 try:
                     document = read_document(data, index, sequences, eod)
                 except RecordError as error:
-                    on_bad(BadRecord(data_address(part.file), number, error.offset, str(error)))
+                    on_bad(BadRecord(data_address(part.file), number, error.offset, str(error), "document"))
                     continue
                 if document.size:
                     yield document

@@ -12,7 +12,8 @@ import numpy as np
 from scaling.data.corpora.files.addresses import File, open_binary
 from scaling.data.corpora.files.records import RecordError
 from scaling.data.corpus import BadRecord, DocumentSource, OnBad, Part, TokenCorpus, parse_number
-from scaling.data.tokens import MAX_VOCAB, CorpusError
+from scaling.data.shards.token_file import MAX_VOCAB
+from scaling.data.tokens import CorpusError
 
 COMMON_OPTIONS = ("vocab", "eod", "tokenizer")
 DTYPES = {"uint16": "<u2", "uint32": "<u4", "int32": "<i4", "int64": "<i8"}
