@@ -18,6 +18,7 @@ from scaling.data.tokens import CorpusError
 
 VALIDATION = "validation"  # name of the split that is held out where a data set has it
 HELD_OUT_NOTE = "the held-out text is its own split {}; validation=none holds out part of the training split instead"
+OWN_TOKENS = "own_tokens"  # fact of a corpus that brings tokens of a tokenizer of text
 VALIDATION_SHARE = 0.05  # of the documents, by hash
 Number = TypeVar("Number", int, float)
 Document = TypeVar("Document")  # bytes of text in UTF-8, or an array of tokens
@@ -122,6 +123,7 @@ class TextCorpus:
             training split then.
         source: The same documents as `documents` in parts that several processes can read, where the corpus has them;
             everything in it pickles.
+        validation_source: The same documents as `validation`, where the corpus has them in parts.
         by_tokens: Where shares of a mixture are of tokens: returns the corpus for a tokenizer, from the function that
             counts the tokens of a document with its end. `documents` is the text to train a tokenizer on.
     """
@@ -132,6 +134,7 @@ class TextCorpus:
     facts: dict[str, Any] = field(default_factory=dict)
     validation: Callable[[], Iterator[bytes]] | None = None
     source: DocumentSource[bytes] | None = None
+    validation_source: DocumentSource[bytes] | None = None
     by_tokens: Callable[[Callable[[bytes], int]], TextCorpus] | None = None
 
 
@@ -149,6 +152,7 @@ class TokenCorpus:
         notes: Lines for the user.
         validation: Starts a new iteration over the validation split, where the corpus brings one.
         source: The same arrays as `documents` in parts that several processes can read, where the corpus has them.
+        validation_source: The same arrays as `validation`, where the corpus has them in parts.
     """
 
     documents: Callable[[], Iterator[np.ndarray]]
@@ -160,6 +164,7 @@ class TokenCorpus:
     notes: list[str] = field(default_factory=list)
     validation: Callable[[], Iterator[np.ndarray]] | None = None
     source: DocumentSource[np.ndarray] | None = None
+    validation_source: DocumentSource[np.ndarray] | None = None
 
 
 def validation_split(corpus: str, options: Mapping[str, str], split: str, splits: Collection[str]) -> str | None:

@@ -133,7 +133,8 @@ def find_corpus(folder: Path, corpus: str, tokenizer: str = "bytes") -> Path | N
                 raise
             print(printable(f"left out: {error}"), file=sys.stderr)
             continue
-        own_tokens = header["tokenizer"].partition(":")[0] not in TEXT_TOKENIZERS
+        is_text = header["tokenizer"].partition(":")[0] in TEXT_TOKENIZERS
+        own_tokens = not is_text or header["facts"].get("own_tokens") is True
         if header["corpus"] == corpus and (own_tokens or header["tokenizer"] == tokenizer):
             paths.append(path)
     return max(paths, key=modified, default=None)

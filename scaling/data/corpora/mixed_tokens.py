@@ -110,9 +110,8 @@ def stream_mixture(
     notes = [f"{name}: {note}" for name, corpus in corpora.items() for note in corpus.notes]
     notes += [f"{name}: the training split" for name, corpus in corpora.items() if corpus.validation is not None]
     first = next(iter(corpora.values()))
-    return TokenCorpus(
-        partial(mix_tokens, parts, total, array_size), first.vocab, first.eod, first.tokenizer, facts, notes=notes
-    )
+    documents, facts = partial(mix_tokens, parts, total, array_size), {**first.facts, **facts}
+    return TokenCorpus(documents, first.vocab, first.eod, first.tokenizer, facts, notes=notes)
 
 
 def array_size(tokens: np.ndarray) -> int:

@@ -26,14 +26,18 @@ Split = tuple[Iterator[np.ndarray], Iterator[np.ndarray]]  # training and valida
 Document = tuple[bool, np.ndarray]  # whether it belongs to validation by its hash; its tokens
 
 
-def write_token_corpus(spec: str, corpus: TokenCorpus, folder: Path) -> Path:
+def write_token_corpus(
+    spec: str, corpus: TokenCorpus, folder: Path, options: PrepareOptions = PrepareOptions()
+) -> Path:
     """Writes the token file of a corpus that brings its own tokens, and returns its path.
 
     Args:
         spec: Specification of the corpus.
         corpus: The corpus.
         folder: Folder of token files.
+        options: Bad records.
     """
+    corpus = skip_bad_records(spec, corpus, BadRecords(spec, options.skip_bad))
     for note in corpus.notes:
         print_note(spec, note)
     source = TokenSource(stored_corpus_name(spec, folder), corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)

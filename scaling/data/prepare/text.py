@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from scaling.data import tokenizers
-from scaling.data.corpus import TextCorpus
+from scaling.data.corpus import OWN_TOKENS, TextCorpus, TokenCorpus
 from scaling.data.prepare.options import BadRecords
 from scaling.data.prepare.progress import print_note
 from scaling.data.tokens import CorpusError
+
+Corpus = TypeVar("Corpus", TextCorpus, TokenCorpus)
 
 
 def make_tokenizer(spec: str, name: str, training: Callable[[], Iterator[bytes]], folder: Path) -> tokenizers.Tokenizer:
@@ -47,7 +50,7 @@ def mixture_for_tokenizer(corpus: TextCorpus, tokenizer: tokenizers.Tokenizer) -
     return corpus.by_tokens(lambda document: len(tokenizer.encode(document)) + extra)
 
 
-def skip_bad_records(spec: str, corpus: TextCorpus, bad: BadRecords) -> TextCorpus:
+def skip_bad_records(spec: str, corpus: Corpus, bad: BadRecords) -> Corpus:
     """Returns a corpus that leaves out bad records.
 
     Args:
@@ -60,7 +63,22 @@ def skip_bad_records(spec: str, corpus: TextCorpus, bad: BadRecords) -> TextCorp
     """
     if not bad.limit:
         return corpus
-    if corpus.source is None:
+    source, validation = corpus.source, corpus.validation_source
+    if source is None:
         raise CorpusError(f"corpus {spec}: --skip-bad is for corpora of records in files, such as jsonl: and parquet:")
-    source = corpus.source
-    return replace(corpus, documents=lambda: source.documents(bad))
+    corpus = replace(corpus, documents=lambda: source.documents(bad))
+    return corpus if validation is None else replace(corpus, validation=lambda: validation.documents(bad))
+
+
+def keep_tokenizer(spec: str, corpus: TokenCorpus, folder: Path) -> TokenCorpus:
+    """Returns a corpus of tokens with the name and facts of their tokeniser, whose file is kept; others as they are.
+
+    Args:
+        spec: Specification of the corpus.
+        corpus: The corpus.
+        folder: Folder of the token files.
+    """
+    if OWN_TOKENS not in corpus.facts:
+        return corpus
+    tokenizer = make_tokenizer(spec, corpus.tokenizer, lambda: iter(()), folder)
+    return replace(corpus, tokenizer=tokenizer.name, facts={**corpus.facts, **tokenizer.facts})

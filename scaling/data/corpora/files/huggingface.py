@@ -59,7 +59,7 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
     validation = make_source(argument, held_out, column)
     return TextCorpus(
         source.documents, load_split(argument, split).num_rows, [HELD_OUT_NOTE.format(held_out)],
-        validation=validation.documents, source=source,
+        validation=validation.documents, source=source, validation_source=validation,
     )  # fmt: skip
 
 

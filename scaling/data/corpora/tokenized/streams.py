@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from scaling.data.corpora.files.addresses import File, open_binary
 from scaling.data.corpora.files.records import RecordError
-from scaling.data.corpus import BadRecord, DocumentSource, OnBad, Part, TokenCorpus, parse_number
+from scaling.data.corpus import OWN_TOKENS, BadRecord, DocumentSource, OnBad, Part, TokenCorpus, parse_number
 from scaling.data.shards.token_file import MAX_VOCAB
 from scaling.data.tokens import CorpusError
 
@@ -53,19 +55,42 @@ class Layout:
 
 
 def parse_token_options(kind: str, options: dict[str, str]) -> TokenOptions:
-    """Parses the options of all kinds of token streams.
+    """Parses the options of all kinds of token streams. A tokenizer states `vocab` and `eod` where they are not given.
 
     Raises:
-        CorpusError: `vocab` or `eod` is no integer in its range.
+        CorpusError: `vocab` or `eod` is no integer in its range, or the tokenizer cannot be used.
     """
     vocab, eod = (
         parse_number(kind, name, options[name], int) if name in options else None for name in ("vocab", "eod")
     )
+    name = options.get("tokenizer")
+    if name is not None:
+        known_vocab, known_eod = tokenizer_tokens(kind, name)
+        vocab, eod = known_vocab if vocab is None else vocab, known_eod if eod is None else eod
     if vocab is not None and not 0 < vocab <= MAX_VOCAB:
         raise CorpusError(f"corpus {kind}: vocab={vocab}: must be between 1 and 2**31")
     if eod is not None and not 0 <= eod < (vocab or MAX_VOCAB):
         raise CorpusError(f"corpus {kind}: eod={eod}: must be a token, from 0 to {(vocab or MAX_VOCAB) - 1}")
-    return TokenOptions(vocab, eod, options.get("tokenizer"))
+    return TokenOptions(vocab, eod, name)
+
+
+def tokenizer_tokens(kind: str, name: str) -> tuple[int, int | None]:
+    """Returns the vocabulary size of a tokenizer, and the token that ends a document, None where there is none.
+
+    Args:
+        kind: Kind of the corpus, for messages.
+        name: The tokenizer, such as hf:PATH.
+
+    Raises:
+        CorpusError: The tokenizer cannot be used, or would have to be trained.
+    """
+    from scaling.data.tokenizers import make_tokenizer  # not needed for streams without a tokenizer
+
+    if name.partition(":")[0] == "sentencepiece" and name.partition(":")[2].isdecimal():
+        raise CorpusError(f"corpus {kind}: tokenizer={name}: must be the one that made the tokens, such as hf:PATH")
+    with tempfile.TemporaryDirectory() as folder:  # the file is kept beside the tokens once they are written
+        tokenizer = make_tokenizer(name, lambda: iter(()), Path(folder))
+    return tokenizer.vocab, None if tokenizer.eod < 0 else tokenizer.eod
 
 
 def parse_dtype(kind: str, options: dict[str, str]) -> str | None:
@@ -235,7 +260,9 @@ def token_corpus(
         sources = [source] if validation is None else [source, validation]
         vocab = max(*(largest_token(each) for each in sources), opts.eod if opts.eod is not None else 0) + 1
         notes = [*notes, f"vocabulary of {vocab}, the largest token and one: choose another with vocab="]
+    facts = {} if opts.tokenizer is None else {OWN_TOKENS: True}
     return TokenCorpus(
-        source.documents, vocab, opts.eod, opts.tokenizer or "tokens", notes=notes,
-        validation=None if validation is None else validation.documents, source=source,
+        source.documents, vocab, opts.eod, opts.tokenizer or "tokens", facts,
+        notes=notes, validation=None if validation is None else validation.documents, source=source,
+        validation_source=validation,
     )  # fmt: skip
