@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_anonymous_argument(parser)
     parser.add_argument("--sweep", metavar="NAME", help="name of the sweep, noted in the records")
     parser.add_argument(
+        "--init", metavar="RUN", help="start from the last parameters of this run, trained or imported (fine-tuning)"
+    )
+    parser.add_argument(
         "--wandb", nargs="?", const="online", metavar="offline", help="write curves to Weights & Biases as well"
     )
     parser.add_argument(
@@ -92,6 +95,10 @@ def run(args: argparse.Namespace) -> int:
     ) as received:
         if host is not None:
             hosts.join_hosts(host)
+        if args.init is not None:
+            from scaling.training.initial import with_initial_parameters  # here: after hosts have joined
+
+            configs = with_initial_parameters(configs, open_store(args.store), args.init)
         job = TrainJob(
             configs, open_store(args.store), placement, received, args.sweep, evaluation, args.pack, args.retries,
             args.in_order, args.events,

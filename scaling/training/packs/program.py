@@ -107,7 +107,7 @@ def group_into_packs(configs: Sequence[RunConfig], size: int, placement: Placeme
         if placement.share and placement.keep_branch and 2 * config.decay_start >= config.steps:
             trunk = prefix_id(config, 1)
             waits = trunks[trunk] = trunks.get(trunk, -1) + 1
-        alone = config.schedule.batch_ramp
+        alone = config.schedule.batch_ramp or config.init
         shapes.setdefault((waits, run_id(config) if alone else pack_shape(config, placement)), []).append(config)
     ordered = sorted(shapes.items(), key=lambda item: item[0][0])
     return [group[i : i + size] for _, group in ordered for i in range(0, len(group), size)]
