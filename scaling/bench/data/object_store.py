@@ -1,8 +1,8 @@
 """An object store for measurements: an HTTP server that answers range requests late and at a limited rate per stream.
 
 It runs in a process of its own (`python -m scaling.bench.data.object_store FOLDER`), serves the files of one folder on
-the loopback interface, and prints its port. Delays are those of an object store in the region of the machine: some 50 ms
-to the first byte and 100 MB/s per stream, many streams at once.
+the loopback interface, and prints its port. Delays are those of an object store in the region of the machine: some
+50 ms to the first byte and 100 MB/s per stream, many streams at once.
 """
 
 from __future__ import annotations
