@@ -13,18 +13,18 @@ BATCH_BYTES = 1 << 20  # of text encoded at once per thread: long enough for the
 BATCH_DOCUMENTS = 4096
 
 
-def batch_documents(documents: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
-    """Yields documents in lists of at least `size` bytes or BATCH_DOCUMENTS documents; the last one may be shorter.
+def batch_documents(documents: Iterable[bytes], threads: int) -> Iterator[list[bytes]]:
+    """Yields documents in lists of BATCH_BYTES or BATCH_DOCUMENTS per thread; the last one may be shorter.
 
     Args:
         documents: The documents.
-        size: Bytes.
+        threads: Threads that encode at the same time.
     """
     batch, length = list[bytes](), 0
     for document in documents:
         batch.append(document)
         length += len(document)
-        if length >= size or len(batch) >= BATCH_DOCUMENTS:
+        if length >= BATCH_BYTES * threads or len(batch) >= BATCH_DOCUMENTS * threads:
             yield batch
             batch, length = [], 0
     if batch:
@@ -42,5 +42,5 @@ def encode_documents(
         threads: Threads that encode at the same time, where the library has them.
     """
     dtype = token_dtype(tokenizer.vocab)
-    for batch in batch_documents(documents, BATCH_BYTES * threads):
+    for batch in batch_documents(documents, threads):
         yield from zip(batch, tokenizer.encode_documents(batch, dtype, threads), strict=True)

@@ -30,12 +30,14 @@ class PrepareOptions:
         shard_tokens: Tokens per shard; None: SHARD_TOKENS where the corpus becomes shards.
         skip_bad: Largest number of bad records that are skipped.
         to: Folder or address that the shards are written to; None for the store.
+        shards_at: Address of the store's tokens, for shards without `to`; None for a local store.
     """
 
     processes: int | None = None
     shard_tokens: int | None = None
     skip_bad: int = 0
     to: str | None = None
+    shards_at: str | None = None
 
     def __post_init__(self) -> None:
         """Checks the numbers; ConfigError where one is out of range."""
