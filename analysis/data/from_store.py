@@ -105,7 +105,7 @@ def _points_of_runs(table: Table, options: ReadOptions, law: Law | None) -> tupl
     """Points of the finished runs of a table of runs, and their rows."""
     if "name" in options.columns:
         raise DataError(f"{table.name}: runs of a store are named by run_id: --columns name does not apply")
-    table = replace(table, label_column="run_id")
+    table = _without_other_starts(replace(table, label_column="run_id"), options)
     counted = {"N": PARAM_COUNTS[options.params], "C": FLOP_COUNTS[options.flops or DEFAULT_FLOPS]}
     conventions = {letter: text for letter, text in counted.items() if letter not in options.columns}
     convention = "; ".join(f"{letter}: {text}" for letter, text in (conventions | dict(options.columns)).items())
@@ -120,6 +120,27 @@ def _points_of_runs(table: Table, options: ReadOptions, law: Law | None) -> tupl
         shared_prefix=shared_prefix if shared_prefix.any() else None,
     )
     return points, runs
+
+
+def _without_other_starts(table: Table, options: ReadOptions) -> Table:
+    """Returns the runs whose figures are those of all of their training.
+
+    Fine-tuned runs start from the parameters of another, so their tokens are not all that these have seen; of an
+    imported model nothing is known unless its tokens were stated. A filter expression that mentions init keeps them.
+    """
+    if "init" not in table.frame or "init" in (options.where or ""):
+        return table
+    stated = (_numbers(table.frame, "steps") == 0) & np.isfinite(_numbers(table.frame, "D"))
+    others = np.array([bool(cell) for cell in cell_texts(table.frame["init"])], bool) & ~stated
+    if not others.any():
+        return table
+    runs = table.frame[others]
+    names = [
+        f"{run[:12]} ({'imported' if steps == 0 else 'fine-tuned'})"
+        for run, steps in zip(cell_texts(runs["run_id"]), _numbers(runs, "steps"), strict=True)
+    ]
+    note = f"{plural(int(others.sum()), 'run')} left out, which did not start at random: {join_names(names, MAX_NAMED)}"
+    return table.select(~others).with_notes(note)
 
 
 def _numbers(runs: pd.DataFrame, name: str) -> np.ndarray:

@@ -28,7 +28,7 @@ from scaling.store.verification import parquet
 CACHE_FILE = "index.parquet"
 MIN_RUNS = 500  # smaller stores are read in 0.1 s and have no cache
 PROGRESS_MIN_RECORDS = 3000  # smallest number of records to read for which a progress bar is shown
-ABOUT_FIELDS = ("precision", "shared_steps", "seconds", "error")
+ABOUT_FIELDS = ("precision", "shared_steps", "seconds", "error", "stated_tokens", "stated_loss")
 STAMP_COLUMNS = ("size", "changed_ns", "inode", "curve_size", "curve_changed_ns", "curve_inode")
 NO_CURVE = (0, 0, 0)
 VERSION = 2

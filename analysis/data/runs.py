@@ -78,7 +78,7 @@ def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, param
     N, D, C = count_runs(facts, flops, params)
     data = {
         **{name: facts.get(name) for name in ("run_id", "sweep", "status")},
-        "loss": _column(facts, "final.loss"),
+        "loss": _losses(facts),
         "budget": _column(facts, "config.budget"),
         "computed_in": facts.get("about.precision"),
         **{name: facts.get(f"about.{name}") for name in ("shared_steps", "seconds", "error")},
@@ -126,7 +126,7 @@ def _flops(facts: pd.DataFrame, D: np.ndarray, convention: str) -> np.ndarray:
     """C of runs with D tokens: 6·N·D (Hoffmann 2022; without embeddings: Kaplan 2020), or all matrix products."""
     if convention.startswith("6nd"):
         return 6 * _params(facts, "nonembedding" if convention.endswith("nonembedding") else "total") * D
-    total = _column(facts, "flops.total")
+    total = _column(facts, "flops.total")  # unknown of imported models
     if convention == "exact-full-attention":
         for side in ("forward", "backward"):
             total = total + _column(facts, f"flops.attention_full_{side}")
@@ -135,12 +135,25 @@ def _flops(facts: pd.DataFrame, D: np.ndarray, convention: str) -> np.ndarray:
 
 
 def _tokens(facts: pd.DataFrame) -> np.ndarray:
-    """D: tokens read by finished runs, planned tokens of other runs."""
+    """D: tokens read by finished runs, planned tokens of other runs, and what is stated of imported models."""
     if not len(facts):
         return np.zeros(0)
     planned = _planned_sequences(facts) * _column(facts, "config.data.length")
     read = _column(facts, "final.tokens")
-    return np.where((facts["status"] == "done") & np.isfinite(read), read, planned)
+    D = np.where((facts["status"] == "done") & np.isfinite(read), read, planned)
+    return np.where(_is_imported(facts), _column(facts, "about.stated_tokens"), D)
+
+
+def _losses(facts: pd.DataFrame) -> np.ndarray:
+    """Final losses, and what is stated of imported models."""
+    if not len(facts):
+        return np.zeros(0)
+    return np.where(_is_imported(facts), _column(facts, "about.stated_loss"), _column(facts, "final.loss"))
+
+
+def _is_imported(facts: pd.DataFrame) -> np.ndarray:
+    """Which runs are imported models, whose training is not known: those of no steps."""
+    return _column(facts, "config.steps") == 0
 
 
 def _planned_sequences(facts: pd.DataFrame) -> np.ndarray:

@@ -37,6 +37,13 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         "--tokens", default="", metavar="HASH",
         help="content hash of a token file of the store, the text that `activations` reads (default: none)",
     )  # fmt: skip
+    parser.add_argument(
+        "--trained-tokens", type=float, metavar="D",
+        help="tokens that it was trained on, as its authors state: fits use it (default: unknown, fits leave it out)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--loss", type=float, metavar="L", help="its held-out loss in nats per token, as its authors state"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -65,7 +72,9 @@ def run_import(args: argparse.Namespace) -> int:
     from scaling.store.open import open_store
 
     folder = parse_folder(args.model, "import")
-    options = ImportOptions(sweep=args.sweep, length=args.length, tokens=args.tokens)
+    options = ImportOptions(
+        sweep=args.sweep, length=args.length, tokens=args.tokens, trained_tokens=args.trained_tokens, loss=args.loss
+    )
     record, is_new = import_model(open_store(args.store), folder, options)
     about = record.about.get("imported", {})
     if args.json:

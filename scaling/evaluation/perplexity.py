@@ -14,6 +14,7 @@ from scaling.data.tokens import SUFFIX, TEXT_TOKENIZERS, TokenFile, find_tokens,
 from scaling.data.windows import validation_windows
 from scaling.evaluation.config import PERPLEXITY
 from scaling.inference.load import TrainedModel
+from scaling.inference.parameters import require_text
 from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
 from scaling.store.record import Store
@@ -74,6 +75,7 @@ def open_text(model: TrainedModel, store: Store, tokens: str | None) -> TokenFil
         ConfigError: Its tokens are not those of the run's tokeniser.
     """
     if tokens is None:
+        require_text(model.record)
         return open_tokens(find_tokens(store.token_files, model.config.data.tokens))
     path = Path(tokens)
     if not path.is_file():

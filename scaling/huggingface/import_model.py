@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from scaling.config.objective import OBJECTIVE_MODEL_KINDS, DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.os_errors import open_file
 from scaling.config.run import RunConfig, dumps, run_id
-from scaling.config.validation import ConfigError, one_line, require, shown
+from scaling.config.validation import ConfigError, ValidatedConfig, one_line, require, shown
 from scaling.counting import counts
 from scaling.data.tokenizers import Tokenizer
 from scaling.data.tokens import find_tokens, read_header
@@ -37,22 +37,35 @@ from scaling.store.origin.commit import code_commit
 from scaling.store.record import Record, Store
 
 MAX_NAMED = 3  # tensors that a message names
+STATED = ("stated_tokens", "stated_loss")  # figures of a record that fits use
 UNUSED_RATE = 1.0  # learning rate of a run of no steps, whose config must have one
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportOptions:
+class ImportOptions(ValidatedConfig):
     """What is set about an imported model.
 
     Attributes:
         sweep: Name of a sweep, noted in the record.
         length: Longest context in tokens; None: the model's.
         tokens: Content hash of a token file of the store, the text of `activations`; empty: there is none.
+        trained_tokens: Tokens that it was trained on, as its authors state; None: not known.
+        loss: Its held-out loss in nats per token, as its authors state; None: not known.
     """
 
     sweep: str | None = None
     length: int | None = None
     tokens: str = ""
+    trained_tokens: float | None = None
+    loss: float | None = None
+
+    def check(self) -> None:
+        """Raises ConfigError where a stated figure is out of range."""
+        require(
+            self.trained_tokens is None or self.trained_tokens >= 1,
+            f"--trained-tokens {self.trained_tokens}: must be 1 or more",
+        )
+        require(self.loss is None or self.loss > 0, f"--loss {self.loss}: must be above 0")
 
 
 def import_model(store: Store, folder: Path, options: ImportOptions) -> tuple[Record, bool]:
@@ -91,8 +104,12 @@ def import_model(store: Store, folder: Path, options: ImportOptions) -> tuple[Re
         "commit": code_commit() or "unknown", "started": current_date(), "precision": compute_dtype(config.precision),
         "imported": {"folder": folder.resolve().name, "architecture": family.architecture, "files": files},
     }  # fmt: skip
+    if options.tokens:
+        about["has_text"] = True
     if tokenizer is not None:
         about |= {"tokenizer": tokenizer.name, "corpus_facts": tokenizer.facts}
+    stated = dict(zip(STATED, (options.trained_tokens, options.loss), strict=True))
+    about |= {name: value for name, value in stated.items() if value is not None}
     record = Record(
         run_id=run_id(config), config=config, status="done", sweep=options.sweep, params=counts.parameters(model),
         about=about,
@@ -262,7 +279,11 @@ def write_run(store: Store, record: Record, arrays: dict[str, jax.Array]) -> tup
     with store.lease(record.run_id):
         store.fetch_record(record.run_id)
         if (earlier := store.read_intact(record.run_id)) is not None and earlier.status == "done":
-            return earlier, False
+            stated = {name: record.about[name] for name in STATED if name in record.about}
+            merged = replace(earlier, about=earlier.about | stated, sweep=record.sweep or earlier.sweep)
+            if merged != earlier:
+                store.write(merged)
+            return merged, False
         path = save_checkpoint(folder / "checkpoints", record.config, 0, {"params": nested(arrays)}, [])
         store.upload(path)
         if store.token_files.is_dir():

@@ -15,6 +15,7 @@ import jax
 from flax import nnx
 
 from scaling.config.model import ModelConfig
+from scaling.config.validation import require
 from scaling.program import checkpoint
 from scaling.program.array_checksums import array_checksums
 from scaling.program.step import init_model
@@ -113,6 +114,19 @@ def read_run(store: Store, run: str) -> Record:
     if record is None:
         raise StoreError(f"run {run!r} in store {store.root}: has no record")
     return record
+
+
+def require_text(record: Record) -> None:
+    """Raises ConfigError for an imported model without a text: its `data.tokens` is the hash of its tokenizer.
+
+    Args:
+        record: Record of the run.
+    """
+    require(
+        "imported" not in record.about or "has_text" in record.about,
+        f"run {record.run_id[:12]}: an imported model has no text of its own: import it again with --tokens HASH, the "
+        "content hash of a token file of the store",
+    )
 
 
 def find_checkpoint(store: Store, record: Record, step: int | None = None) -> tuple[int, Path]:

@@ -113,7 +113,9 @@ class Scorer:
 
     @property
     def document_start(self) -> tuple[int, ...]:
-        """Tokens before a document: the end-of-document token, if the tokenizer has one."""
+        """Tokens before a document: the one that begins it, else the one that ends one, as the tokenizer has them."""
+        if self.model.tokenizer.bos is not None:
+            return (self.model.tokenizer.bos,)
         return (self.model.tokenizer.eod,) if self.model.tokenizer.eod >= 0 else ()
 
     def encode(self, text: str) -> tuple[int, ...]:

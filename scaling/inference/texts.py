@@ -83,7 +83,9 @@ def _decoded(model: TrainedModel, rows: list[Continuation], prompts: list[np.nda
 
 
 def encode_prompt(model: TrainedModel, text: str) -> np.ndarray:
-    """Returns the tokens of a prompt, int32 (L,); an empty one is the end-of-document token.
+    """Returns the tokens of a prompt, int32 (L,), after the token that begins a document if the tokenizer has one.
+
+    An empty one without that token is the end-of-document token.
 
     Args:
         model: The model.
@@ -91,6 +93,8 @@ def encode_prompt(model: TrainedModel, text: str) -> np.ndarray:
     """
     require(text.isascii() or text.encode(errors="ignore").decode() == text, "--prompt: must be text in UTF-8")
     tokens = np.asarray(model.tokenizer.encode(text.encode()), np.int32)
+    if model.tokenizer.bos is not None:
+        tokens = np.concatenate([np.array([model.tokenizer.bos], np.int32), tokens])
     if len(tokens) == 0:
         require(
             model.tokenizer.eod >= 0, "--prompt: must not be empty: the run's tokenizer has no end-of-document token"
