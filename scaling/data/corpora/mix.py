@@ -108,6 +108,8 @@ def open_token_mixture(shares: dict[str, float], options: dict[str, str], seed: 
     """
     if options["by"] != "tokens":
         raise CorpusError(f"corpus mix: by={options['by']}: must be bytes or tokens")
+    for name in (name for name in shares if name.startswith("canary")):
+        raise CorpusError(f"corpus mix: {name} has shares of bytes: leave out by=tokens")
     total = parse_integer("tokens", options["tokens"]) if "tokens" in options else None
     facts: dict[str, Any] = {"mix": {"shares": shares, "by": "tokens", "seed": seed}}
     if total is not None:
