@@ -200,7 +200,8 @@ def _held_out_rows(table: Table, holdout: str | None) -> tuple[np.ndarray, np.nd
 
     def column(name: str) -> np.ndarray:
         if name not in table.frame.columns:
-            raise DataError(f"holdout {holdout!r}: no column {name!r}: it has {join_names(table.frame.columns)}")
+            columns = join_names(table.frame.columns)
+            raise DataError(f"{table.name}: holdout {holdout!r}: no column {name!r}: it has {columns}")
         texts = np.array(cell_texts(table.frame[name]), object)
         empty[:] |= np.array([text.lower() in EMPTY_CELLS for text in texts])
         try:

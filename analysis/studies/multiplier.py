@@ -117,7 +117,7 @@ def compute_multipliers(
         raise DataError(f"{source}: {by} is {names[0]} in all runs: a multiplier needs at least two groups")
     reference = names[0] if options.reference is None else options.reference
     if reference not in names:
-        raise DataError(f"reference {reference}: must be one of the values of {by}, {', '.join(names)}")
+        raise DataError(f"{source}: reference {reference}: must be one of the values of {by}, {', '.join(names)}")
     rng = np.random.default_rng(options.seed)
     labels = np.array([str(name) for name in points.groups])
     parts = {name: points.select(labels == name) for name in names}
@@ -152,7 +152,10 @@ def fit_budget_minima(points: Points, name: str, samples: int, rng: np.random.Ge
     noise_B1 = noise * np.sqrt(max(dof, 1) / rng.chisquare(max(dof, 1), (samples, 1)))  # uncertainty of the noise
     minima = [_minimum(parabola.coefficients) for parabola in parabolas]
     if min(minima) <= 0:
-        raise FitError(f"{name}: the parabola of a budget has a minimum of {min(minima):.3g}: losses must be positive")
+        raise FitError(
+            f"{points.source}: {name}: the parabola of a budget has a minimum of {min(minima):.3g}: losses must be "
+            "positive"
+        )
     minima_BK = []
     for parabola in parabolas:
         noise_Bn = noise_B1 * rng.standard_normal((samples, len(parabola.L)))
@@ -182,7 +185,8 @@ def _fit_parabolas(points: Points, name: str) -> tuple[list[_Parabola], list[str
             warnings.append(f"{name}: the lowest loss at C = {C:.3g} is at the edge of its sizes")
     if len(parabolas) < MIN_BUDGETS:
         raise DataError(
-            f"{name}: {len(parabolas)} budgets with at least {MIN_SIZES} sizes: a multiplier needs {MIN_BUDGETS}"
+            f"{points.source}: {name}: {len(parabolas)} budgets with at least {MIN_SIZES} sizes: a multiplier needs "
+            f"{MIN_BUDGETS}"
         )
     concave = [parabola for parabola in parabolas if not parabola.coefficients[2] > 0]
     if concave:
@@ -190,7 +194,10 @@ def _fit_parabolas(points: Points, name: str) -> tuple[list[_Parabola], list[str
         warnings.append(f"{name}: losses at C = {budgets} have no minimum in N (concave) and are left out")
         parabolas = [parabola for parabola in parabolas if parabola.coefficients[2] > 0]
         if len(parabolas) < MIN_BUDGETS:
-            raise FitError(f"{warnings[-1]}; a multiplier needs {MIN_BUDGETS} budgets: train more sizes, further apart")
+            raise FitError(
+                f"{points.source}: {warnings[-1]}; a multiplier needs {MIN_BUDGETS} budgets: train more sizes, further "
+                "apart"
+            )
     return parabolas, warnings
 
 

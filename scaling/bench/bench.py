@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from scaling.bench.torch import torch_step
@@ -28,6 +27,7 @@ from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
 from scaling.counting import counts
 from scaling.program.build import build_program
+from scaling.program.matmul_rate import matmul_rate as matmul_rate_of
 
 # (width, layers) of about 1, 10, 30, 100, 350 million and 1 billion parameters
 SHAPES = ((128, 5), (320, 8), (512, 10), (768, 14), (1024, 28), (1792, 26))
@@ -37,12 +37,17 @@ EXPECTED_SHARE = 0.3  # share of the matrix-product rate assumed when planning t
 STATE_BYTES = 16  # per parameter: value, gradient and two moments in float32
 
 
-def parse_shapes(text: str) -> tuple[tuple[int, int], ...]:
-    """Parses "64x2,128x4" into (width, layers) pairs."""
+def parse_shapes(text: str, option: str = "--shapes") -> tuple[tuple[int, int], ...]:
+    """Parses "64x2,128x4" into (width, layers) pairs.
+
+    Args:
+        text: The text.
+        option: Option of a command that it is the value of, for the error message.
+    """
     try:
         return tuple((int(w), int(n)) for w, n in (part.split("x") for part in text.split(",")))
     except ValueError:
-        raise ConfigError(f"--shapes {text}: must be WIDTHxLAYERS,... such as 64x2,128x4") from None
+        raise ConfigError(f"{option} {text}: must be WIDTHxLAYERS,... such as 64x2,128x4") from None
 
 
 def plan_rounds(config: RunConfig, steps: int, sides: int, rate: float, seconds: float) -> tuple[int, int, str]:
@@ -107,10 +112,7 @@ def compute_dtype_name() -> str:
 
 def matmul_rate() -> float:
     """Returns the FLOP/s of a 2048³ matrix product, the best of several."""
-    a = jnp.ones((2048, 2048), compute_dtype_name())
-    product = jax.jit(lambda a: a @ a)
-    product(a).block_until_ready()
-    return max(2 * 2048**3 / wall_seconds(lambda: product(a).block_until_ready()) for _ in range(8))
+    return matmul_rate_of(compute_dtype_name(), 2048, 8)
 
 
 def wall_seconds(work: Callable[[], Any]) -> float:

@@ -112,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
 def train_job(job: TrainJob) -> int:
     """Trains the runs of a command and returns its exit status."""
     from scaling.commands import pack
-    from scaling.training import process, startup
+    from scaling.training import process
+    from scaling.training.telemetry import startup
 
     process.prepare_process()
     threading.excepthook = lambda _: None  # of Orbax's threads; the same errors are raised in this thread

@@ -47,7 +47,7 @@ ACCELERATORS: dict[str, Accelerator] = {
     "v6e": _tpu(918e12, "TPU v6e: peak compute per chip (bf16)", "TPU v6 lite", "TPU v6e"),
     "7x": _tpu(2307e12, "TPU7x (Ironwood): peak compute per chip (BF16)", "TPU7x", devices=2, float8=4614e12),
     "a100": _gpu(312e12, 156e12, "A100 Tensor Core GPU data sheet", "NVIDIA A100"),
-    "h100-pcie": _gpu(1513e12 / 2, 756e12 / 2, "H100 Tensor Core GPU data sheet, PCIe", "NVIDIA H100 PCIe", 3026e12 / 2),
+    "h100-pcie": _gpu(1513e12 / 2, 756e12 / 2, "H100 Tensor Core GPU data sheet, PCIe", "NVIDIA H100 PCIe", 1513e12),
     "h100-nvl": _gpu(1671e12 / 2, 835e12 / 2, "H100 Tensor Core GPU data sheet, NVL", "NVIDIA H100 NVL", 3341e12 / 2),
     "h100": _gpu(1979e12 / 2, 989e12 / 2, "H100 Tensor Core GPU data sheet, SXM", "NVIDIA H100", 3958e12 / 2),
     "h200-nvl": _gpu(1671e12 / 2, 836e12 / 2, "H200 Tensor Core GPU data sheet, NVL", "NVIDIA H200 NVL", 3341e12 / 2),

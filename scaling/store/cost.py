@@ -1,12 +1,31 @@
-"""Cost of a run so far, including a run that is still running."""
+"""Cost of a run so far, including a run that is still running, and what it tells about its machine.
+
+STORE/runs/RUN_ID/timing.json     facts of `about` that change while a run is running (MACHINE_FACTS), written every few
+                                  seconds; they are in the record once the run has ended
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from scaling.store.curve_files import SECONDS
 from scaling.store.damaged import newest_row
+from scaling.store.files import DamagedFileError, read_json, write_json
 from scaling.store.record import Record, Store
+from scaling.store.verification.fields import wrong_field
+
+TIMING_FILE = "timing.json"
+TIMING_FACTS = ("timing", "timed_until", "goodput", "attempts", "checkpoints", "slow_steps")  # of all processes
+PROCESS_FACTS = (
+    "mfu",
+    "peak_flops_per_second",
+    "peak_source",
+    "memory_peak_bytes",
+    "memory_peak_of",
+)  # of the last one
+MACHINE_FACTS = (*TIMING_FACTS, *PROCESS_FACTS)
 
 
 def cost_so_far(store: Store, record: Record) -> dict[str, float]:
@@ -49,3 +68,60 @@ def process_seconds(store: Store, record: Record, row: dict[str, float]) -> floa
     if started is None or written is None:
         return None
     return max(0.0, written - datetime.fromisoformat(started).timestamp())
+
+
+def write_timing(store: Store, run_id: str, facts: dict[str, Any]) -> None:
+    """Writes what a running run tells about its machine.
+
+    Args:
+        store: The store.
+        run_id: Id of the run.
+        facts: Facts of `MACHINE_FACTS`.
+    """
+    if store.writes:
+        path = store.run_dir(run_id) / TIMING_FILE
+        write_json(path, facts)
+        store.upload(path)
+
+
+def remove_timing(store: Store, run_id: str) -> None:
+    """Removes the file of `write_timing`, once the record has its facts.
+
+    Args:
+        store: The store.
+        run_id: Id of the run.
+    """
+    path = store.run_dir(run_id) / TIMING_FILE
+    if store.writes and path.exists():
+        path.unlink(missing_ok=True)
+        store.discard(path)
+
+
+def machine_facts(store: Store, run_id: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a run tells about its machine: the newest facts of its record and of its running process.
+
+    Args:
+        store: The store.
+        run_id: Id of the run.
+        about: The `about` of its record.
+
+    Returns:
+        Those of `MACHINE_FACTS` that are known. A damaged file is added to `store.damaged` and not used.
+    """
+    recorded = {name: about[name] for name in MACHINE_FACTS if name in about}
+    path = store.run_dir(run_id) / TIMING_FILE
+    try:
+        noted = read_json(path)
+        if not isinstance(noted, dict) or (problem := wrong_field({"about": noted})):
+            raise DamagedFileError(path, "not an object" if not isinstance(noted, dict) else problem)
+    except FileNotFoundError:
+        return recorded
+    except DamagedFileError as error:
+        store.note_damaged(error)
+        return recorded
+    noted = {name: noted[name] for name in MACHINE_FACTS if name in noted}
+    return noted if _noted_at(noted) >= _noted_at(recorded) else recorded
+
+
+def _noted_at(facts: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(facts["timed_until"]).timestamp() if "timed_until" in facts else 0.0

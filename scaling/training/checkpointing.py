@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from scaling.distributed import collectives
 from scaling.program import checkpoint
+from scaling.store.cost import machine_facts
 from scaling.store.lease import LeaseLostError
 from scaling.store.record import Record
 from scaling.training import validation
 from scaling.training.run import Rows, Run
+from scaling.training.telemetry.telemetry import ProcessStart
+from scaling.training.telemetry.utilisation import peak_devices
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 COST_FACTS = ("steps_computed", "seconds", "tokens_per_second", "input_wait")  # of a record, saved with checkpoints
+
+
+KEPT_SECONDS = "step_seconds"  # in the cost of a checkpoint: time of the steps that led to it
+
+
+def checkpoint_phase(
+    save: Callable[Concatenate[Run, Arguments], Result],
+) -> Callable[Concatenate[Run, Arguments], Result]:
+    """Returns a function that saves a checkpoint, the time of which counts as that of checkpoints.
+
+    Args:
+        save: The function.
+    """
+
+    @functools.wraps(save)
+    def timed_save(run: Run, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with run.telemetry.phase("checkpoint"):
+            return save(run, *args, **kwargs)
+
+    return timed_save
 
 
 def check_lease(run: Run) -> None:
@@ -61,7 +89,12 @@ def restore_checkpoint(run: Run) -> dict[str, Any]:
                 run.store.discard(path)
             continue
         is_shared = path.parent == run.store.checkpoints
-        facts |= {"shared_steps": step} if is_shared else checkpoint.saved_cost(path)
+        if is_shared:
+            facts["shared_steps"] = step
+        else:
+            cost = checkpoint.saved_cost(path)
+            run.telemetry.wall.kept_seconds = cost.pop(KEPT_SECONDS, None)
+            facts |= cost
         facts["started_from"] = {"step": step, "shared": is_shared}
         break
     else:
@@ -107,6 +140,26 @@ def restore_candidates(run: Run) -> list[tuple[int, str]]:
     ]
 
 
+def begin_telemetry(run: Run, earlier: Record | None, mesh_devices: int, packed_runs: int = 1) -> None:
+    """Starts to note what a run tells about its machine.
+
+    Args:
+        run: The run, with its record as written at its start.
+        earlier: Its record of an earlier process.
+        mesh_devices: Devices of the mesh.
+        packed_runs: Runs that share the mesh as a pack, and the time of compiling.
+    """
+    assert run.record is not None
+    about = run.record.about
+    run.telemetry.wall.began_at = run.started_at
+    start = ProcessStart(
+        run.store, run.config, run.record.flops["total"], run.emit, run.first_step,
+        peak_devices(mesh_devices, packed_runs), about["compile_seconds"] * packed_runs, "start_seconds" in about,
+        None if earlier is None else machine_facts(run.store, run.id, earlier.about),
+    )  # fmt: skip
+    run.telemetry.begin(start)
+
+
 def record_with_cost(run: Run) -> Record:
     """Returns the record with the speed, and the steps and seconds so far, including those of earlier processes."""
     assert run.record is not None
@@ -120,6 +173,7 @@ def record_with_cost(run: Run) -> Record:
         facts["tokens_per_second"] = round((tokens_seen(run, run.step) - tokens_seen(run, run.first_step)) / elapsed, 1)
     if steps and run.input_wait is not None:  # share of the time; the devices may compute meanwhile
         facts["input_wait"] = round(run.input_wait / elapsed, 6)
+    facts |= run.telemetry.facts(run.step)
     return dataclasses.replace(run.record, about={**about, **facts})
 
 
@@ -137,17 +191,20 @@ def write_curve(run: Run) -> None:
             check_lease(run)
         run.store.append_curve(run.id, take_new_rows(run), process_seconds(run))
         run.emit({"event": "step", "run_id": run.id, "step": run.step, "loss": run.rows[-1]["loss"]})
+        run.telemetry.note(run.step)
 
 
 def take_new_rows(run: Run) -> Rows:
     """Returns the rows of the curve since the last call, and passes them to the run's trackers."""
     new, run.rows_written = run.rows[run.rows_written :], len(run.rows)
     if new:
+        figures = run.telemetry.figures(run.step) if run.trackers else {}
         for tracker in run.trackers:
-            tracker.add(new)
+            tracker.add(new, figures)
     return new
 
 
+@checkpoint_phase
 def save_checkpoint(run: Run, folder: Path, step: int) -> Path:
     """Writes a checkpoint.
 
@@ -163,11 +220,15 @@ def save_checkpoint(run: Run, folder: Path, step: int) -> Path:
     run.saved_at = time.monotonic()
     about = record_with_cost(run).about if folder == run.own_checkpoints else {}
     cost = {name: about[name] for name in COST_FACTS if name in about}
+    if folder == run.own_checkpoints and (kept := run.telemetry.kept_step_seconds()) is not None:
+        cost[KEPT_SECONDS] = kept
     path = checkpoint.save_checkpoint(folder, run.config, step, run.state, run.rows, cost)
     run.store.upload(path)
+    run.telemetry.add_checkpoint(time.monotonic() - run.saved_at)
     return path
 
 
+@checkpoint_phase
 def save_trunk_checkpoint(run: Run) -> None:
     """Saves the last state of a run without decay as a shared checkpoint, equal to that of a longer run."""
     check_lease(run)
@@ -178,6 +239,7 @@ def save_trunk_checkpoint(run: Run) -> None:
     run.store.upload(checkpoint.save_checkpoint(run.store.checkpoints, run.config, run.step, run.state, rows))
 
 
+@checkpoint_phase
 def save_own_checkpoint(run: Run) -> None:
     """Writes a checkpoint of this run alone and removes the run's older ones."""
     newest = save_checkpoint(run, run.own_checkpoints, run.step)

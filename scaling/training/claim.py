@@ -16,7 +16,7 @@ from scaling.config.run import RunConfig, dumps, run_id
 from scaling.counting import counts
 from scaling.distributed import collectives
 from scaling.program.step import compute_dtype
-from scaling.store.cost import cost_so_far
+from scaling.store.cost import TIMING_FACTS, cost_so_far
 from scaling.store.damaged import read_or_set_aside
 from scaling.store.files import write_atomic
 from scaling.store.lease import Lease, LeaseHeldError
@@ -24,9 +24,11 @@ from scaling.store.origin.anonymous import public_configs
 from scaling.store.origin.clock import current_date
 from scaling.store.origin.commit import code_commit
 from scaling.store.record import Record, Store
-from scaling.training import startup
+from scaling.training.telemetry import startup
 
-SPEED_FACTS = ("tokens_per_second", "input_wait")  # of the last process that did a step
+SPEED_FACTS = (  # of the last process that did a step
+    "tokens_per_second", "input_wait", "mfu", "peak_flops_per_second", "peak_source",
+)  # fmt: skip
 PROCESS_FACTS = ("commit", "device", "host", "jax", "precision", "started")  # recorded for each process of a run
 
 
@@ -123,9 +125,10 @@ def provenance(config: RunConfig, store: Store, earlier: Record | None) -> dict[
     carried: dict[str, Any] = {}
     if earlier is not None:
         carried |= cost_so_far(store, earlier)  # costs of all processes add up
-        carried |= {name: earlier.about[name] for name in ("shared_steps",) if name in earlier.about}
+        carried |= {name: earlier.about[name] for name in ("shared_steps", "parent") if name in earlier.about}
         carried["spent_before"] = dict(carried)
-        carried |= {name: earlier.about[name] for name in SPEED_FACTS if name in earlier.about}
+        kept = (*SPEED_FACTS, *TIMING_FACTS)
+        carried |= {name: earlier.about[name] for name in kept if name in earlier.about}
         process = {name: earlier.about[name] for name in PROCESS_FACTS if name in earlier.about}
         carried["before"] = [*earlier.about.get("before", []), process]
     return {

@@ -1,7 +1,8 @@
 """Progress events of training, printed as JSON lines or as text.
 
 Events are dicts with `event` and `run_id`: start (steps, from), step (step, loss), end (status, loss, error),
-waits (why: another process trains the run), again (why: the run is tried again), waiting.
+waits (why: another process trains the run), again (why: the run is tried again), slow (why: a step takes long; step,
+seconds, expected, file with stacks), waiting.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ def _run_reporter(config: RunConfig) -> EventSink:
             return
         elif event["event"] in ("waits", "again"):
             print(event["why"], file=sys.stderr)
+        elif event["event"] == "slow":
+            _print_slow_step(event, terminal)
         else:
             _print_end(event, terminal)
 
@@ -106,6 +109,8 @@ def _pack_reporter(configs: Sequence[RunConfig]) -> EventSink:
             print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
         elif event["event"] == "waiting":
             return
+        elif event["event"] == "slow":
+            _print_slow_step(event, terminal)
         elif event["event"] in ("waits", "again"):
             steps.pop(name, None), losses.pop(name, None)
             print(event["why"], file=sys.stderr)
@@ -114,6 +119,11 @@ def _pack_reporter(configs: Sequence[RunConfig]) -> EventSink:
             _print_end(event, terminal)
 
     return emit
+
+
+def _print_slow_step(event: dict[str, Any], terminal: bool) -> None:
+    start = chr(10) if terminal else ""
+    print(f"{start}run {event['run_id'][:12]}: {event['why']}; stacks in {event['file']}", file=sys.stderr)
 
 
 def _print_end(event: dict[str, Any], terminal: bool) -> None:

@@ -17,15 +17,17 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.config.schedule import ScheduleConfig
 from scaling.config.user_code import user_errors
-from scaling.data import examples, tokens
+from scaling.data import examples
 from scaling.distributed import collectives
 from scaling.evaluation.config import EvaluationOptions
 from scaling.program.build import build_program
+from scaling.store.cost import remove_timing
 from scaling.store.lease import Lease, LeaseLostError
 from scaling.store.record import Record, Store
-from scaling.training import validation
+from scaling.training import initial, validation
 from scaling.training.checkpointing import (
     add_start_facts,
+    begin_telemetry,
     check_lease,
     record_with_cost,
     restore_checkpoint,
@@ -37,8 +39,10 @@ from scaling.training.checkpointing import (
     write_curve,
 )
 from scaling.training.claim import acquire_lease, claim_run, earlier_record, failed_record
+from scaling.training.reading import open_corpus
 from scaling.training.run import Diverged, EventSink, Run, Stopped
 from scaling.training.steps import collect_metrics, dispatch_steps, read_block
+from scaling.training.telemetry.profile import StepProfile, check_profile, step_profile
 from scaling.training.tracking import trackers
 
 EVENT_SECONDS = 1.0  # between two progress events
@@ -70,6 +74,7 @@ def train(
         Exception: The error that made the run fail; the record then has status "failed" and the message.
     """
     store.check_writable()
+    check_profile(store, placement)
     store = copy.copy(store)
     store.writes = collectives.is_main_host()
     with ExitStack() as stack:
@@ -84,7 +89,9 @@ def train(
             run, facts = start_run(config, store, placement, emit, should_stop)
             run.started_at, run.lease, run.evaluation = started_at, lease, evaluation
             record = write_start(run, record, facts)
+            begin_telemetry(run, earlier, run.program.mesh.size)
             stack.callback(lambda: trackers.end_trackers(run.trackers, record))
+            initial.save_start(run)
             record = train_to_end(run)
             check_lease(run)
         except LeaseLostError:  # the record belongs to the process that has the lease now
@@ -93,6 +100,8 @@ def train(
             record, reason = write_failure(store, lease, record, error)
             raise reason from error
         store.write(record)
+        if record.status in ("done", "diverged"):
+            remove_timing(store, record.run_id)
         return record
 
 
@@ -155,7 +164,7 @@ def start_run(
     Returns:
         The run, and facts for its record (token file, compile time, mesh, checkpoint).
     """
-    token_file, windows, facts = open_corpus(config, store)
+    token_file, windows, facts = open_corpus(config, store, placement)
     compiled, fresh = build_program(config, placement, in_blocks=True)
     smaller = {
         size: build_program(
@@ -178,29 +187,8 @@ def start_run(
     facts |= restore_checkpoint(run)
     if not run.state:
         run.state = compiled.init(config.seed)
+        facts |= initial.load_parameters(run)
     return run, facts
-
-
-def open_corpus(config: RunConfig, store: Store) -> tuple[tokens.TokenFile, np.ndarray, dict[str, Any]]:
-    """Opens the run's token file.
-
-    Args:
-        config: The run's configuration; `data.tokens` names the file by its content hash.
-        store: Where the file is.
-
-    Returns:
-        The token file, the rows of the validation split, and facts for the record.
-
-    Raises:
-        CorpusError: The file is missing, or does not suit the configuration.
-    """
-    store.fetch_tokens(config.data.tokens)
-    path = tokens.find_tokens(store.token_files, config.data.tokens)
-    token_file = tokens.open_tokens(path)
-    examples.check_run(token_file, config)
-    windows = examples.validation_rows(token_file, config)
-    facts: dict[str, Any] = {"tokens_file": path.name, "corpus": token_file.corpus, "tokenizer": token_file.tokenizer}
-    return token_file, windows, facts | ({"corpus_facts": token_file.facts} if token_file.facts else {})
 
 
 @user_errors()
@@ -210,8 +198,9 @@ def train_to_end(run: Run) -> Record:
     error: Diverged | Stopped | None = None
     run.emit({"event": "start", "run_id": run.id, "steps": run.config.steps, "from": run.first_step})
     try:
-        with ThreadPoolExecutor(1) as reader:
-            train_steps(run, reader)
+        tracing = step_profile(run.placement, run.store.run_dir(run.id), run.first_step, run.config.steps)
+        with run.telemetry.stepping(), tracing as profile, ThreadPoolExecutor(1) as reader:
+            train_steps(run, reader, profile)
         if run.step == run.config.decay_start and run.placement.keep_branch:
             save_trunk_checkpoint(run)
         if "val_loss" not in run.rows[-1]:  # restored at its last step from a longer run that was not evaluated there
@@ -252,12 +241,13 @@ def final_record(run: Run, error: Diverged | Stopped | None) -> Record:
     return dataclasses.replace(record, status=status, final=final, about={**record.about, **facts})
 
 
-def train_steps(run: Run, reader: ThreadPoolExecutor) -> None:
+def train_steps(run: Run, reader: ThreadPoolExecutor, profile: StepProfile) -> None:
     """Trains the remaining steps; the next batches are read while the devices compute.
 
     Args:
         run: The run.
         reader: One thread, which reads batches.
+        profile: The trace of some steps.
 
     Raises:
         Diverged: The loss is not finite.
@@ -265,16 +255,21 @@ def train_steps(run: Run, reader: ThreadPoolExecutor) -> None:
         LeaseLostError: Another process has taken the run over.
     """
     config, reported_at, step = run.config, 0.0, run.step
-    next_block = reader.submit(read_block, run, step)
+    next_block = reader.submit(read_block, run, step, profile.boundaries)
     while step < config.steps:
+        if profile.changes_at(step):
+            collect_metrics(run)
+            profile.change(step)
         if 0 < step == config.decay_start and run.placement.keep_branch:
             collect_metrics(run)
             save_checkpoint(run, run.store.checkpoints, step)
         waiting_since = time.monotonic()
         batch, count = next_block.result()
-        next_block = reader.submit(read_block, run, step + count)
-        metrics = dispatch_steps(run, step, count, batch, waiting_since)
+        next_block = reader.submit(read_block, run, step + count, profile.boundaries)
+        with profile.step(step + 1):
+            metrics = dispatch_steps(run, step, count, batch, waiting_since)
         collect_metrics(run)
+        run.telemetry.begin_steps(step, count)
         run.in_flight = (step + 1, count, metrics)
         step += count
         is_last = step == config.steps
@@ -319,7 +314,8 @@ def save_or_stop(run: Run, is_last: bool) -> None:
 
 def evaluate_validation(run: Run) -> dict[str, float]:
     """Returns the validation scores of the current state; raises Diverged where they are not finite."""
-    scores = validation.evaluate_row_sets(run)
+    with run.telemetry.phase("validation"):
+        scores = validation.evaluate_row_sets(run)
     if not all(map(np.isfinite, scores.values())):
         raise Diverged(run.step)
     return scores
@@ -337,8 +333,9 @@ def evaluate_tasks(run: Run) -> None:
     assert run.evaluation is not None and run.record is not None
     started_at = time.monotonic()
     write_curve(run)
-    model = model_in_training(run.store, run.record, run.step, run.state["params"])
-    result = evaluate_run(model, run.store, run.evaluation)
+    with run.telemetry.phase("evaluation"):
+        model = model_in_training(run.store, run.record, run.step, run.state["params"])
+        result = evaluate_run(model, run.store, run.evaluation)
     print_warnings([*result.notes, *result.errors])
     run.record = with_scores(run.record, run.step, result.facts)
     run.evaluation_seconds += time.monotonic() - started_at

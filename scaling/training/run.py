@@ -20,6 +20,7 @@ from scaling.program.step import State
 from scaling.store.lease import Lease
 from scaling.store.record import Record, Store
 from scaling.training.events import EventSink
+from scaling.training.telemetry.telemetry import Telemetry
 from scaling.training.tracking.trackers import Tracker
 
 Rows = list[dict[str, float]]
@@ -55,9 +56,11 @@ class Run:
         state: Parameters and optimizer state on the devices.
         rows: The training curve so far, one row per step.
         input_wait: Seconds that the loop has waited for batches.
+        fetched_ahead: Number of steps whose tokens are being fetched, or were.
         in_flight: First step, number of steps and metrics of the steps that the devices still compute.
         rows_written: Number of rows of the curve in the store.
         trackers: Other destinations of the curve (TensorBoard, Weights & Biases).
+        telemetry: What it tells about its machine.
         signals: Exchanges stop and save requests between hosts.
         record: The record, as written when the run started in this process.
         lease: The lease on the run; on host 0 only, which writes.
@@ -83,9 +86,11 @@ class Run:
     state: State = field(default_factory=dict)
     rows: Rows = field(default_factory=list)
     input_wait: float | None = None
+    fetched_ahead: int = 0
     in_flight: tuple[int, int, dict[str, Any]] | None = None
     rows_written: int = 0
     trackers: list[Tracker] = field(default_factory=list)
+    telemetry: Telemetry = field(default_factory=Telemetry)
     signals: collectives.SignalExchange = field(default_factory=collectives.SignalExchange)
     record: Record | None = None
     lease: Lease | None = None

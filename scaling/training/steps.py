@@ -6,6 +6,7 @@ Axes: S steps of one dispatch, B batch, X columns of a row of the token file.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from scaling.distributed.sharding import local_rows, place_batch
 from scaling.program import multi_step
 from scaling.program.build import Program
 from scaling.training.learning_rate import learning_rate
+from scaling.training.reading import read_ahead
 from scaling.training.run import Diverged, Run
 
 
@@ -30,12 +32,13 @@ def program_at(run: Run, step: int) -> Program:
     return run.ramp_programs.get(run.config.batch_at(step), run.program)
 
 
-def read_block(run: Run, step: int) -> tuple[np.ndarray, int]:
+def read_block(run: Run, step: int, boundaries: Sequence[int] = ()) -> tuple[np.ndarray, int]:
     """Reads the batches of the next dispatch.
 
     Args:
         run: The run.
         step: Number of finished steps.
+        boundaries: Further numbers of finished steps at which a dispatch ends.
 
     Returns:
         The batches, int32 (S, B, X) or (B, X) for a program of one step, and the number of steps. A block that ends
@@ -43,13 +46,14 @@ def read_block(run: Run, step: int) -> tuple[np.ndarray, int]:
     """
     block = program_at(run, step).block
     count = multi_step.next_block_length(
-        run.config, step, block, run.evaluation.steps if run.evaluation is not None else ()
+        run.config, step, block, (*boundaries, *(run.evaluation.steps if run.evaluation is not None else ()))
     )
     if block == 1 or not count:
         return read_batch(run, step, run.program.batch_sharding), count
     size = run.config.batch_at(step)
     rows = run.config.sequences(step) + np.arange(count * size, dtype=np.int64)
     read_SBX = examples.training_rows(run.tokens, run.config, rows).reshape(count, size, -1)
+    read_ahead(run, step + count)
     return np.pad(read_SBX, ((0, block - count), (0, 0), (0, 0))), count
 
 
@@ -72,9 +76,16 @@ def dispatch_steps(run: Run, step: int, count: int, batch: np.ndarray, waiting_s
     arguments: tuple[Any, ...] = (batch, rates, np.int32(count))
     if compiled.block == 1:
         arguments = (place_batch(batch, compiled.batch_sharding, config.batch_at(step)), rates[0])
-    run.input_wait = (run.input_wait or 0.0) + time.monotonic() - waiting_since
+    waited = time.monotonic() - waiting_since
+    run.input_wait = (run.input_wait or 0.0) + waited
+    run.telemetry.add_input_wait(waited, devices_are_idle(run))
     run.state, metrics = compiled.step(run.state, *arguments)
     return metrics
+
+
+def devices_are_idle(run: Run) -> bool:
+    """Returns whether the steps in flight have ended, without waiting for them."""
+    return run.in_flight is None or all(metric.is_ready() for metric in run.in_flight[2].values())
 
 
 def read_batch(run: Run, step: int, sharding: NamedSharding | None = None) -> np.ndarray:
@@ -90,7 +101,9 @@ def read_batch(run: Run, step: int, sharding: NamedSharding | None = None) -> np
     """
     config, size = run.config, run.config.batch_at(step)
     local = np.arange(size, dtype=np.int64) if sharding is None else local_rows(sharding, size)
-    return examples.training_rows(run.tokens, config, config.sequences(step) + local)
+    rows = examples.training_rows(run.tokens, config, config.sequences(step) + local)
+    read_ahead(run, step + 1, sharding)
+    return rows
 
 
 def collect_metrics(run: Run) -> None:

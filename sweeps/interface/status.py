@@ -49,6 +49,11 @@ class SweepStatus:
         return dict(self.data["cost"])
 
     @property
+    def machine(self) -> dict[str, Any]:
+        """Utilisation, goodput, wall time by part and peak memory of the runs together; empty if nothing is known."""
+        return dict(self.data["machine"])
+
+    @property
     def runs(self) -> Sequence[dict[str, Any]]:
         """A row for each run: run_id, state, N, D, C and, if known, loss, step, seconds left and error."""
         return list(self.data["runs"])

@@ -227,6 +227,8 @@ def report_event(display: ProgressDisplay, event: Event) -> None:
             display.print_line(f"    {line}")
     elif event["event"] in ("waits", "again"):
         display.print_line(event["why"])
+    elif event["event"] == "slow":
+        display.print_line(f"run {name}: {event['why']}; stacks in {event['file']}")
     elif event["event"] == "end" and event["status"] in ("failed", "diverged"):
         error = f": {event['error']}" if event.get("error") else ""
         display.print_line(f"run {name} {event['status']}{error}")

@@ -19,6 +19,7 @@ from scaling.store.origin.paths import public_path
 from scaling.store.record import Store
 from sweeps.format import duration, short_count
 from sweeps.monitoring.axes import NAMES, Row, loss_curves
+from sweeps.monitoring.machine import machine_cells, machine_lines
 from sweeps.monitoring.svg import Axis, Chart, Curve, colours, lay_out
 from sweeps.monitoring.terminal import RESUMABLE, cost_lines, has_loss, label, percent
 from sweeps.monitoring.watch import sweep_ended
@@ -33,6 +34,7 @@ LISTED_RUNS = 1000  # largest number of rows of a table
 LISTED_REASONS = 50  # largest number of listed errors
 RUNS_PER_REASON = 6
 NATS = "nats per token"
+MACHINE_COLUMNS = ("MFU", "goodput", "peak memory")
 _learning_points: dict[str, tuple[Any, list[tuple[float, float]]]] = {}  # by run, with the stamp of its record
 
 
@@ -101,7 +103,9 @@ def summary(status: dict[str, Any]) -> dict[str, Any]:
         "run_count": f"{len(status['runs']):,}",
         "bar_width": f"{100 * share:.1f}",
         "time_left": duration(seconds_left) if seconds_left else "",
-        "cost": [line[:1].upper() + line[1:] for line in cost_lines(status["cost"])],
+        "cost": [
+            line[:1].upper() + line[1:] for line in (*cost_lines(status["cost"]), *machine_lines(status.get("machine", {})))
+        ],
     }
 
 
@@ -233,7 +237,7 @@ def running_table(status: dict[str, Any]) -> Table | None:
         return None
     columns = (
         Column("run", "code"), Column("width × layers", "text"), Column("step"), Column(""), Column("loss"),
-        Column("tokens/s"), Column("left"),
+        Column("tokens/s"), Column("left"), *map(Column, MACHINE_COLUMNS),
     )  # fmt: skip
     rows = [
         (
@@ -241,7 +245,7 @@ def running_table(status: dict[str, Any]) -> Table | None:
             percent(run["step"] / run["steps"]) if "step" in run else "",
             _loss_text(run["train_loss"]) if "train_loss" in run else "",
             short_count(run["tokens_per_second"]) if "tokens_per_second" in run else "",
-            duration(run["seconds_left"]) if "seconds_left" in run else "",
+            duration(run["seconds_left"]) if "seconds_left" in run else "", *machine_cells(run),
         )
         for run in runs[:LISTED_RUNS]
     ]  # fmt: skip
@@ -256,7 +260,8 @@ def runs_table(status: dict[str, Any]) -> Table:
             lowest[tuple(run["by"])] = min(run["loss"], lowest.get(tuple(run["by"]), math.inf))
     names = (status["axes"]["x"], *status["axes"]["by"])
     swept = [name for name in names if name not in ("N", "D")]
-    figures = ("N", "D", "C", "steps", "held-out loss", "machine time")
+    machine = MACHINE_COLUMNS if any("machine" in run for run in status["runs"]) else ()
+    figures = ("N", "D", "C", "steps", "held-out loss", "machine time", *machine)
     columns = [Column("run", "code"), Column("state", "state"), *map(Column, swept), Column("width × layers", "text")]
     rows = []
     for run in status["runs"][:LISTED_RUNS]:
@@ -266,6 +271,7 @@ def runs_table(status: dict[str, Any]) -> Table:
         loss = f"{run['loss']:.4f}{mark}" if "loss" in run else ""
         seconds = duration(run["machine_seconds"]) if "machine_seconds" in run else ""
         sizes = [short_count(run[name]) for name in "NDC"]
-        rows.append((run["run_id"][:12], run["state"], *fields, size(run), *sizes, f"{run['steps']:,}", loss, seconds))
+        cells = (run["run_id"][:12], run["state"], *fields, size(run), *sizes, f"{run['steps']:,}", loss, seconds)
+        rows.append((*cells, *(machine_cells(run) if machine else ())))
     unlisted = len(status["runs"]) - len(rows)
     return Table(columns=[*columns, *map(Column, figures)], rows=rows, unlisted=f"{unlisted:,}" if unlisted else "")

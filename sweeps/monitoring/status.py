@@ -10,7 +10,7 @@ from scaling.config.run import RunConfig
 from scaling.config.text import printable
 from scaling.config.validation import from_dict
 from scaling.counting.counts import total_parameters, total_run_flops
-from scaling.store.cost import cost_so_far, process_seconds
+from scaling.store.cost import cost_so_far, machine_facts, process_seconds
 from scaling.store.damaged import damaged_files, newest_row, verified_facts
 from scaling.store.files import DamagedFileError, process_exists
 from scaling.store.origin.anonymous import is_this_host
@@ -22,6 +22,7 @@ from sweeps.engines.events import last_lines, log_tail
 from sweeps.errors import SweepError
 from sweeps.monitoring import read_many
 from sweeps.monitoring.axes import axes, coordinates
+from sweeps.monitoring.machine import machine_totals, recorded_machine
 from sweeps.planning.plan import DAMAGED, FINISHED_STATUSES, shared_steps
 
 STATE_LENGTH = 40  # shown characters of a status that this version does not know
@@ -52,9 +53,9 @@ def status(
             None: all records are read.
 
     Returns:
-        `sweep`; `counts` of runs by state; `cost` so far; `axes` of plots; `runs`, a row for each run with its sizes
-        and, if known, its loss, step, tokens per second, seconds left, error and log; and `damaged`, the path and the
-        problem of each file that could not be used.
+        `sweep`; `counts` of runs by state; `cost` so far; `machine`, as `machine_totals` returns it; `axes` of plots;
+        `runs`, a row for each run with its sizes and, if known, its loss, step, tokens per second, seconds left,
+        `machine`, error and log; and `damaged`, the path and the problem of each file that could not be used.
 
     Raises:
         SweepError: The store has no such sweep.
@@ -71,6 +72,7 @@ def status(
         "sweep": sweep,
         "counts": state_counts(runs),
         "cost": sweep_cost(runs, on, mfu, seconds),
+        "machine": machine_totals(runs),
         "axes": sweep_axes,
         "runs": runs,
         "damaged": damaged_files(store),
@@ -181,14 +183,19 @@ def run_status(store: Store, entry: dict[str, Any], recorded: dict[str, Any] | D
         return row | {"state": DAMAGED, "error": recorded.problem} | run_spending(entry, {}, DAMAGED, None)
     about, final = recorded.get("about", {}), recorded.get("final", {})
     row["state"] = recorded_state(str(recorded["status"])) if "status" in recorded else "waiting"
+    machine = recorded_machine(about)
     if row["state"] in ("running", "stopped") and (record := store.read(row["run_id"])) is not None:
         row["state"] = record.status if record.status != "running" or is_alive(record, store) else "interrupted"
         row |= run_progress(store, record)
+        machine = machine_facts(store, row["run_id"], about)
         about = about | cost_so_far(store, record)
     row |= run_spending(entry, about, row["state"], row.get("step"))
     if "loss" in final:
         row["loss"] = final["loss"]
     row |= {key: about[key] for key in ("error", "seconds", "host") if key in about}
+    if machine:
+        compiling = {"compile_seconds": about["compile_seconds"]} if "compile_seconds" in about else {}
+        row["machine"] = {**machine, **compiling}
     if row["state"] == "failed" and (log := failure_log(store, row["run_id"], about)):
         row["log"] = log
     return row

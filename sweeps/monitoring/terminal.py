@@ -15,6 +15,7 @@ from scaling.config.text import printable
 from sweeps.format import duration, short_count, text_table
 from sweeps.monitoring.axes import NAMES, Row, loss_curves, sorted_keys
 from sweeps.monitoring.braille import LETTERS, PlotAxes, plot
+from sweeps.monitoring.machine import machine_lines, share
 from sweeps.monitoring.status import STATES
 from sweeps.planning.plan import DAMAGED
 
@@ -57,7 +58,7 @@ def screen(status: dict[str, Any], width: int = 80, height: int | None = None) -
 
 
 def header(status: dict[str, Any], width: int) -> list[Text]:
-    """Returns the counts of states, a progress bar by FLOPs with the time left, and the cost with the quote.
+    """Returns the counts of states, a progress bar by FLOPs with the time left, the cost, and what machines tell.
 
     Args:
         status: `status.status` of the sweep.
@@ -74,7 +75,7 @@ def header(status: dict[str, Any], width: int) -> list[Text]:
     full = int(share * cells)
     text = f"  {percent(share)} of the FLOPs" + (f", {duration(seconds_left)} left" if seconds_left else "")
     bar = Text.assemble(("█" * full, "green"), "░" * (cells - full), text)
-    return [line, bar, *map(Text, cost_lines(status["cost"]))]
+    return [line, bar, *map(Text, cost_lines(status["cost"])), *map(Text, machine_lines(status.get("machine", {})))]
 
 
 def percent(share: float) -> str:
@@ -274,6 +275,11 @@ def run_line(run: Row) -> str:
         parts.append(f"{short_count(run['tokens_per_second'])} tokens/s")
     if "seconds_left" in run:
         parts.append(f"{duration(run['seconds_left'])} left")
+    machine = run.get("machine", {})
+    if run["state"] == "running" and "mfu" in machine:
+        parts.append(f"MFU {share(machine['mfu'])}")
+    if machine.get("slow_steps"):
+        parts.append(f"{machine['slow_steps']:,} slow steps")
     if run["state"] in RESUMABLE:
         parts.append("resumes at the next launch")
     if run["state"] not in STATES:

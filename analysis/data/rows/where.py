@@ -22,12 +22,16 @@ def filter_rows(table: Table, where: str | None, reader: ColumnReader) -> Table:
         reader: Converts the columns of letters.
 
     Raises:
-        DataError: The expression is not valid, or a cell that it compares is not a number.
+        DataError: The expression is not valid, or a cell that it compares is not a number; the message names the table.
     """
     if where is None:
         return table
     cells = _Cells(table, where, reader, np.zeros(len(table.frame), bool))
-    mask = row_mask(where, cells.values, len(table.frame))
+    try:
+        mask = row_mask(where, cells.values, len(table.frame))
+    except DataError as error:
+        prefix = "" if str(error).startswith(f"{table.name}: ") else f"{table.name}: "
+        raise DataError(f"{prefix}{error}") from None
     if mask.all():
         return table
     empty = int((cells.empty_n & ~mask).sum())

@@ -7,8 +7,10 @@ refused with advice; nothing is sampled without being asked for.
 from __future__ import annotations
 
 import bz2
+import fnmatch
 import gzip
 import lzma
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +53,31 @@ def require_regular(path: Path) -> None:
     for is_kind, kind in KINDS.items():
         if is_kind(mode):
             raise DataError(f"{path}: is {kind}: must be a regular file: write the table to a file first")
+
+
+def files_below(folder: Path, pattern: str, never_folders: str | None = None) -> list[Path]:
+    """Returns the files below a folder whose names match a pattern, in order. Links to folders are not followed.
+
+    Args:
+        folder: The folder.
+        pattern: Pattern of the names.
+        never_folders: Pattern of names that no folder has; unless given, the same.
+
+    Raises:
+        DataError: A folder cannot be read, or a folder, a pipe, a device or a broken link has the name of a file.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}")
+
+    found = []
+    for parent, folders, names in os.walk(folder, onerror=refuse):
+        if wrong := fnmatch.filter(folders, never_folders or pattern):
+            raise DataError(f"{Path(parent) / wrong[0]}: is a folder: must be a regular file")
+        found += [Path(parent) / name for name in fnmatch.filter(names, pattern)]
+    for path in found:
+        require_regular(path)
+    return sorted(found)
 
 
 def read_bytes(path: Path, limit: int) -> bytes:

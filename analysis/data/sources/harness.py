@@ -7,21 +7,23 @@ before version 0.4 without filter; `n-samples`, `n-shot`, `configs`, `group_subt
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis.data.sources.files import decode
+from analysis.data.sources.files import decode, files_below
 from analysis.data.sources.json_text import parse_json
 from analysis.data.table import Table, table_of_frame
 from analysis.errors import DataError
-from analysis.format import plural
+from analysis.format import join_names, plural
 
 RESULTS_PARTS = ("configs", "config", "versions", "n-shot", "n-samples", "config_general")
 NOT_METRICS = ("alias", "name", "sample_len", "sample_count", "samples")
 NO_FILTER = "none"
+RESULTS = "results*.json"
 MAX_FILE_BYTES = 1 << 28  # larger files are samples, not results
 
 
@@ -35,14 +37,19 @@ def is_results(content: Mapping[str, Any]) -> bool:
 
 
 def results_files(folder: Path) -> list[Path]:
-    """Returns the files below a folder that can be results: results*.json, or else every .json."""
-    files = sorted(path for path in folder.rglob("results*.json") if path.is_file())
-    return files or sorted(path for path in folder.glob("*.json") if path.is_file())
+    """Returns the files below a folder that can be results: results*.json, or else every .json in the folder itself.
+
+    Raises:
+        DataError: As for `files_below`.
+    """
+    return files_below(folder, RESULTS) or sorted(path for path in folder.glob("*.json") if path.is_file())
 
 
 def has_results(folder: Path) -> bool:
     """Returns whether a folder contains a results file. Damaged files count as none."""
-    for path in results_files(folder):
+    for path in (*folder.rglob(RESULTS), *folder.glob("*.json")):
+        if not os.path.isfile(path):  # False, not an error, in a folder that cannot be opened
+            continue
         try:
             content = _read(path)
         except DataError:
@@ -58,8 +65,17 @@ def read_folder(folder: Path) -> Table:
     Raises:
         DataError: A results file is damaged.
     """
-    contents = [(path.parent.relative_to(folder).as_posix(), _read(path)) for path in results_files(folder)]
-    return score_table([(name, content) for name, content in contents if content is not None], str(folder))
+    files = results_files(folder)
+    contents = [(path.parent.relative_to(folder).as_posix(), _read(path)) for path in files]
+    table = score_table([(name, content) for name, content in contents if content is not None], str(folder))
+    others = [
+        path.relative_to(folder).as_posix()
+        for path, (_, content) in zip(files, contents, strict=True)
+        if content is None and path.match(RESULTS)
+    ]
+    if others:
+        table = table.with_notes(f"not results of lm-evaluation-harness, left out: {join_names(others)}")
+    return table
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -70,7 +86,9 @@ def _read(path: Path) -> dict[str, Any] | None:
         content = parse_json(decode(path, path.read_bytes()))
     except DataError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     return content if isinstance(content, dict) and is_results(content) else None
 

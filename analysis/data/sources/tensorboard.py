@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.sources.event_files import RunEvents, read_events
+from analysis.data.sources.files import files_below, require_regular
 from analysis.data.table import Table, table_of_frame
 from analysis.errors import DataError
 from analysis.format import join_names, plural
 
 EVENT_FILES = "*tfevents*"
+NEVER_FOLDERS = "events.out.tfevents.*"  # names that writers give to files; a user's folder may match EVENT_FILES
 SPLITS = ("train", "training", "validation", "val", "valid", "eval", "evaluation", "test")  # folders within a run
 SESSION = re.compile(r"\d{9,}(?:\.\d+)?")  # folder that PyTorch's add_hparams makes within a run, named by the time
 HPARAMS_TAG = "_hparams_/"
@@ -40,7 +42,11 @@ def read_event_files(source: Path) -> Table:
     Raises:
         DataError: A file is damaged, or there are no scalars.
     """
-    files = [source] if source.is_file() else sorted(p for p in source.rglob(EVENT_FILES) if p.is_file())
+    if source.is_dir():
+        files = files_below(source, EVENT_FILES, NEVER_FOLDERS)
+    else:
+        require_regular(source)
+        files = [source]
     folders: dict[Path, list[Path]] = {}
     for path in files:
         folders.setdefault(path.parent, []).append(path)
@@ -53,12 +59,15 @@ def read_event_files(source: Path) -> Table:
         total.hparams |= events.hparams
         total.truncated += events.truncated
     filled: set[str] = set()
-    parts = [frame for run, events in runs.items() if (frame := _frame_of_run(run, events, filled)) is not None]
+    frames = {run: _frame_of_run(run, events, filled) for run, events in runs.items()}
+    parts = [frame for frame in frames.values() if frame is not None]
     if not parts:
         raise DataError(f"{source}: no scalars in {plural(len(files), 'event file')}")
     frame = pd.concat(parts, ignore_index=True)
     note = f"TensorBoard: {plural(len(parts), 'run')}, {plural(len(frame), 'row')}"
     table = replace(table_of_frame(frame, str(source)), curve_column="run").with_notes(note)
+    if empty := [run for run, frame in frames.items() if frame is None]:
+        table = table.with_notes(f"{plural(len(empty), 'run')} without scalars left out: {join_names(empty)}")
     if filled:
         table = table.with_notes(f"{join_names(sorted(filled))} interpolated between the steps at which it was written")
     truncated = [str(path.relative_to(source) if path != source else path.name)

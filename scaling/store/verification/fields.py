@@ -85,18 +85,27 @@ def _is_corpus(value: Any) -> bool:
 
 TEXT, COUNT, AMOUNT = "a text", "a whole number of 0 or more", "a number of 0 or more"
 ABOUT_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {  # those that commands read
-    **{name: (_is_text, TEXT) for name in ("error", "host", "device", "precision", "tokenizer", "commit", "jax")},
+    **{name: (_is_text, TEXT) for name in (
+        "error", "host", "device", "precision", "tokenizer", "commit", "jax", "peak_source", "memory_peak_of",
+    )},
     **{
         name: (_is_small_count, COUNT)
-        for name in ("steps_computed", "shared_steps", "diverged_at", "hosts", "devices")
+        for name in (
+            "steps_computed", "shared_steps", "diverged_at", "hosts", "devices", "attempts", "slow_steps",
+            "memory_peak_bytes",
+        )
     },
     **{
         name: (_is_amount, AMOUNT)
         for name in (
             "seconds", "compile_seconds", "start_seconds", "tokens_per_second", "machine_share", "input_wait",
+            "mfu", "goodput", "peak_flops_per_second",
         )
     },
     "pid": (_is_process, f"a process id from 1 to {MAX_PID}"),
+    "timing": (_has_amounts, "an object of numbers of 0 or more"),
+    "checkpoints": (_has_amounts, "an object of numbers of 0 or more"),
+    "timed_until": (_is_time, "a time such as 2026-11-30T12:00:00.000+00:00"),
     "started": (_is_time, "a time such as 2026-11-30T12:00:00+00:00"),
     "log": (_is_log, "a list of texts"),
     "before": (_is_history, "a list of objects"),

@@ -31,10 +31,19 @@ from scaling.training import loop as loop_module
 from scaling.training.claim import acquire_lease, claim_run, earlier_record, failed_record
 from scaling.training.events import end_event
 from scaling.training.learning_rate import learning_rate
-from scaling.training.loop import EVENT_SECONDS, final_record, open_corpus
+from scaling.training.loop import EVENT_SECONDS, final_record
 from scaling.training.packs.evaluation import evaluate_runs
 from scaling.training.packs.program import RUN, PackProgram, pack_program
-from scaling.training.packs.state import Pack, end_run, leave_pack_if_lost, per_run, run_state
+from scaling.training.packs.state import (
+    Pack,
+    end_run,
+    leave_pack_if_lost,
+    note_input_wait,
+    pack_phase,
+    per_run,
+    run_state,
+)
+from scaling.training.reading import open_corpus
 from scaling.training.run import Diverged, EventSink, Run, Stopped
 from scaling.training.steps import collect_metrics as collect_run_metrics
 from scaling.training.steps import read_batch
@@ -130,13 +139,14 @@ def start_run(pack: Pack, place: int, config: RunConfig) -> None:
             pack.emit(end_event(earlier))
             return
         record = claim_run(config, store, earlier, pack.sweep)
-        tokens, windows, facts = open_corpus(config, store)
+        tokens, windows, facts = open_corpus(config, store, pack.placement)
         tracked = examples.fixed_training_rows(tokens, config)
         run = Run(config, store, pack.placement, pack.program, tokens, pack.emit, pack.should_stop, windows, tracked)
         run.lease, run.started_at, run.device_share = lease, pack.started_at, pack.program.mesh.size / pack.program.runs
         facts |= {**pack.shared_facts, **checkpointing.restore_checkpoint(run)}
         run.record = dataclasses.replace(record, about=checkpointing.add_start_facts(record.about, facts))
         store.write(run.record)
+        checkpointing.begin_telemetry(run, earlier, pack.program.mesh.size, pack.program.runs)
         run.trackers = trackers.open_trackers(store, config, pack.placement, run.rows, record.sweep)
         pack.emit({"event": "start", "run_id": run.id, "steps": config.steps, "from": run.first_step})
     except (LeaseHeldError, DamagedFileError) as error:  # it is trained alone afterwards, or fails with this error
@@ -181,7 +191,7 @@ def run_steps(pack: Pack) -> None:
     """Trains, evaluates and saves until every run has ended; the next batches are read in the background."""
     reported_at = 0.0
     for run in pack.runs.values():
-        run.stepping_since = time.monotonic()
+        run.stepping_since = run.telemetry.wall.stepping_since = time.monotonic()
     finish_runs(pack, [place for place, run in pack.runs.items() if run.first_step == run.config.steps])
     if not pack.runs:
         return
@@ -189,7 +199,9 @@ def run_steps(pack: Pack) -> None:
         next_batch = reader.submit(read_batches, pack, dict(pack.runs), dict(pack.steps_dispatched))
         while pack.runs:
             save_trunk_checkpoints(pack)
+            waiting_since = time.monotonic()
             batch_RBL = next_batch.result()
+            note_input_wait(pack, time.monotonic() - waiting_since)
             next_batch = reader.submit(
                 read_batches, pack, dict(pack.runs), {place: step + 1 for place, step in pack.steps_dispatched.items()}
             )
@@ -239,6 +251,8 @@ def dispatch_step(pack: Pack, batch_RBL: np.ndarray) -> None:
     placed = jax.device_put(batch_RBL, compiled.batch_sharding)
     pack.state, metrics = compiled.step(pack.state, placed, per_run(compiled, rates), pack.optimizer_numbers)
     collect_metrics(pack)
+    for place, run in [*pack.runs.items()][:1]:  # the steps of all runs take the same time
+        run.telemetry.begin_steps(pack.steps_dispatched[place], 1)
     for place in pack.runs:
         pack.steps_dispatched[place] += 1
     pack.in_flight, pack.metrics = {place: pack.steps_dispatched[place] for place in pack.runs}, metrics
@@ -268,7 +282,8 @@ def evaluate_due(pack: Pack) -> None:
     ]
     if due := {*last, *periodic}:
         collect_metrics(pack)
-        evaluate_runs(pack, sorted(due & set(pack.runs)))
+        with pack_phase(pack, "validation"):
+            evaluate_runs(pack, sorted(due & set(pack.runs)))
         finish_runs(pack, last)
 
 
@@ -282,7 +297,7 @@ def evaluate_tasks_due(pack: Pack) -> None:
     for place in due:
         if run := pack.runs.get(place):
             run.evaluation, run.state = pack.evaluation, run_state(pack, place)
-            with leave_pack_if_lost(pack, place):
+            with pack_phase(pack, "evaluation"), leave_pack_if_lost(pack, place):
                 loop_module.evaluate_tasks(run)
             run.state = {}
 
@@ -300,11 +315,12 @@ def finish_runs(pack: Pack, places: list[int]) -> None:
         if run is None:  # diverged
             continue
         run.state = run_state(pack, place)
-        with leave_pack_if_lost(pack, place):
+        with pack_phase(pack, "checkpoint"), leave_pack_if_lost(pack, place):
             if run.step == run.config.decay_start and pack.placement.keep_branch:
                 checkpointing.save_trunk_checkpoint(run)
             checkpointing.write_curve(run)
             checkpointing.save_own_checkpoint(run)
+            checkpointing.wait_for_save(run)
         end_run(pack, place, loop_module.final_record(run, None))
 
 
@@ -320,8 +336,9 @@ def save_trunk_checkpoints(pack: Pack) -> None:
     for place in due:
         if run := pack.runs.get(place):
             run.state = run_state(pack, place)
-            with leave_pack_if_lost(pack, place):
+            with pack_phase(pack, "checkpoint"), leave_pack_if_lost(pack, place):
                 checkpointing.save_checkpoint(run, pack.store.checkpoints, run.step)
+                checkpointing.wait_for_save(run)
             run.state = {}
 
 
@@ -330,7 +347,8 @@ def save_own_checkpoints(pack: Pack) -> None:
     collect_metrics(pack)
     for place, run in list(pack.runs.items()):
         run.state = run_state(pack, place)
-        with leave_pack_if_lost(pack, place):
+        with pack_phase(pack, "checkpoint"), leave_pack_if_lost(pack, place):
             checkpointing.save_own_checkpoint(run)
+            checkpointing.wait_for_save(run)
         run.state = {}
     pack.saved_at = time.monotonic()

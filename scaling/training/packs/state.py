@@ -17,6 +17,7 @@ import numpy as np
 from scaling.config.placement import Placement
 from scaling.evaluation.config import EvaluationOptions
 from scaling.program.step import State
+from scaling.store.cost import remove_timing
 from scaling.store.lease import LeaseLostError
 from scaling.store.record import Record, Store
 from scaling.training import checkpointing
@@ -115,12 +116,41 @@ def end_run(pack: Pack, place: int, record: Record) -> None:
         if (run := pack.runs.get(place)) is None:
             return
         checkpointing.check_lease(run)
+        run.telemetry.end()
         pack.store.write(record)
+        if record.status in ("done", "diverged"):
+            remove_timing(pack.store, record.run_id)
         trackers.end_trackers(run.trackers, record)
         pack.records[run.id] = record
         pack.runs.pop(place)
         pack.leases.pop(place).close()
         pack.emit(end_event(record))
+
+
+def note_input_wait(pack: Pack, seconds: float) -> None:
+    """Notes a wait for the batches of the runs.
+
+    Args:
+        pack: The pack.
+        seconds: Seconds of the wait.
+    """
+    is_idle = all(metric.is_ready() for metric in pack.metrics.values())
+    for run in pack.runs.values():
+        run.telemetry.add_input_wait(seconds, is_idle)
+
+
+@contextmanager
+def pack_phase(pack: Pack, name: str) -> Iterator[None]:
+    """Context in which all runs of a pack wait (`Telemetry.phase`).
+
+    Args:
+        pack: The pack.
+        name: Name of the phase.
+    """
+    with ExitStack() as stack:
+        for run in pack.runs.values():
+            stack.enter_context(run.telemetry.phase(name))
+        yield
 
 
 @contextmanager
@@ -135,6 +165,7 @@ def leave_pack_if_lost(pack: Pack, place: int) -> Iterator[None]:
         yield
     except LeaseLostError as error:
         run = pack.runs.pop(place)
+        run.telemetry.end()
         assert run.record is not None
         trackers.end_trackers(run.trackers, run.record)
         pack.leases.pop(place).close()

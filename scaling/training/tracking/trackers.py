@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from scaling.config.placement import Placement
@@ -14,8 +14,8 @@ from scaling.training.tracking.tensorboard import Rows, TensorBoard
 class Tracker(Protocol):
     """Receives the rows of a training curve."""
 
-    def add(self, rows: Rows) -> None:
-        """Adds new rows."""
+    def add(self, rows: Rows, figures: Mapping[str, float]) -> None:
+        """Adds new rows, and figures about the machine, by tag, as they are after the last row."""
 
     def end(self, record: Record) -> None:
         """Ends the run, or this process's part of it, with its record."""

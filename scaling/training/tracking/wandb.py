@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from scaling.config.validation import ConfigError, to_dict
 from scaling.store.origin.anonymous import is_anonymous, public_configs
 from scaling.store.origin.machine import machine_alias
 from scaling.store.record import Record, Store
+from scaling.training.telemetry.telemetry import tracked_figures
 from scaling.training.tracking.tensorboard import TAGS, Rows, is_point, title
 
 PROJECT = "scaling"  # default of WANDB_PROJECT
@@ -71,17 +73,23 @@ class Wandb:
         self.next = self.run.step if online else rows[-1]["step"] + 1 if continues and rows else 0
         self.add(rows)
 
-    def add(self, rows: Rows) -> None:
-        """Adds new rows; rows that W&B already has are skipped."""
-        for row in rows:
-            if self.run is not None and row["step"] >= self.next and is_point(self.config, row):
-                self.run.log(tagged_values(row), step=int(row["step"]))
+    def add(self, rows: Rows, figures: Mapping[str, float] | None = None) -> None:
+        """Adds new rows, without those that W&B already has, and figures about the machine to the last of them.
+
+        Args:
+            rows: The rows.
+            figures: Figures after the last row, by tag.
+        """
+        points = [row for row in rows if row["step"] >= self.next and is_point(self.config, row)] if self.run else []
+        for row in points:
+            self.run.log(tagged_values(row) | (dict(figures or {}) if row is points[-1] else {}), step=int(row["step"]))
 
     def end(self, record: Record) -> None:
         """Adds the final scores and the status; a stopped run is marked as preempted, a failed one as failed."""
         if self.run is None:
             return
-        self.run.summary.update({"status": record.status, **{f"final/{k}": v for k, v in record.final.items()}})
+        final = {f"final/{name}": value for name, value in record.final.items()}
+        self.run.summary.update({"status": record.status, **final, **tracked_figures(record.about)})
         if record.status == "stopped":
             self.run.mark_preempting()
         folder = Path(self.run.dir).parent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import struct
 import sys
 import types
@@ -15,6 +17,7 @@ from analysis.__main__ import main
 from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from analysis.data.sources.readers import is_store, read_table
+from analysis.errors import DataError
 from scaling.training.tracking.tensorboard import bytes_field, event, string_field, tfrecord, varint_field
 from tests.support.tables import refusal
 
@@ -162,3 +165,23 @@ def test_damaged_files_are_refused_in_one_line(tmp_path: Path) -> None:
         path.write_bytes(data)
         assert message in refusal(path), data[:20]
         assert message in refusal(tmp_path)
+
+
+def test_a_run_without_scalars_and_a_file_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    write_runs(tmp_path)
+    path = write_events(tmp_path / "empty")
+    path.write_bytes(b"")
+    assert "1 run without scalars left out: empty" in read_table(tmp_path).notes
+    for kind, reason in (("folder", "is a folder"), ("link to itself", "cannot be read"), ("pipe", "is a FIFO")):
+        path.unlink()
+        os.mkfifo(path) if kind == "pipe" else path.mkdir() if kind == "folder" else path.symlink_to(path)
+        with pytest.raises(DataError, match=re.escape(f"{path}: {reason}")):
+            read_table(tmp_path)
+        if path.is_dir():
+            path.rmdir()
+            path.touch()
+    (tmp_path / "empty").rename(tmp_path / "my-tfevents")  # the name of a user's folder
+    path = tmp_path / "my-tfevents" / path.name
+    path.unlink()
+    path.touch()
+    assert "1 run without scalars left out: my-tfevents" in read_table(tmp_path).notes

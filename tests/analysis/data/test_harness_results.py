@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from analysis.errors import DataError
 from analysis.evals.emergence import emergence_study
 from analysis.evals.load import load_tasks
 from analysis.evals.options import EmergenceOptions
+from tests.damage.folders import CONTENTS, damage, open_to_all, without_rights
 
 SIZES = {"70m": 7.0e7, "160m": 1.6e8, "410m": 4.1e8, "1b": 1.0e9, "2.8b": 2.8e9}
 
@@ -134,3 +137,35 @@ def test_damaged_results_are_refused_in_one_line(tmp_path: Path, text: str) -> N
     with pytest.raises(DataError) as error:
         read_table(tmp_path)
     assert "results_late.json: " in str(error.value) and "\n" not in str(error.value)
+
+
+def test_files_of_a_folder_that_cannot_be_read_are_named_and_never_skipped(tmp_path: Path) -> None:
+    for size in SIZES:
+        write_results(tmp_path / size, results(size, 0.4))
+    other = write_results(tmp_path / "other", {"results": None, "configs": {}}, "results_1.json")
+    table = read_table(tmp_path)
+    assert len(set(table.frame["run"])) == len(SIZES) and any(
+        "not results of lm-evaluation-harness, left out: other/results_1.json" in note for note in table.notes
+    )
+    for kind in (*CONTENTS, "truncated", "folder", "link to itself"):
+        other.unlink() if other.is_symlink() or other.exists() else None
+        other.write_text(json.dumps(results("70m", 0.3)))
+        damage(other, kind)
+        if kind in ("null", "list", "text", "number", "empty object", "UTF-16"):
+            assert any(f"left out: {other.relative_to(tmp_path)}" in note for note in read_table(tmp_path).notes)
+        else:
+            with pytest.raises(DataError, match="^" + re.escape(f"{other}: ")):
+                read_table(tmp_path)
+        other.rmdir() if other.is_dir() else other.unlink()
+    os.mkfifo(other)
+    with pytest.raises(DataError, match=r"results_1.json: is a FIFO"):
+        read_table(tmp_path)
+
+
+def test_a_folder_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+    for size in SIZES:
+        write_results(tmp_path / size, results(size, 0.4))
+    open_to_all(tmp_path)
+    (tmp_path / "1b").chmod(0o700)
+    with without_rights(), pytest.raises(DataError, match="1b: cannot be read: Permission denied"):
+        read_table(tmp_path)

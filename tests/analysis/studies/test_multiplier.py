@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +59,17 @@ def test_its_interval_covers_as_often_as_it_says(tmp_path: Path) -> None:
 def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="kind is a in all runs"):
         compute_multipliers(grid(tmp_path / "g.csv", 1.0, 0.0, kinds=("a", "a")), "kind")
-    with pytest.raises(DataError, match="reference c: must be one of the values of kind, a, b"):
+    with pytest.raises(DataError, match=r"g\.csv: reference c: must be one of the values of kind, a, b"):
         compute_multipliers(grid(tmp_path / "g.csv", 1.0, 0.0), "kind", MultiplierOptions(reference="c"))
-    with pytest.raises(DataError, match="a multiplier needs 2"):
+    with pytest.raises(DataError, match=r"g\.csv: a: .*a multiplier needs 2"):
         compute_multipliers(grid(tmp_path / "g.csv", 1.0, 0.0), "kind", reading=ReadOptions(where="C<2e17"))
+    for where, reason in (
+        ("C<<2", "'C << 2' is not supported"),
+        ("nowhere>1", "no column 'nowhere'"),
+        ("C+1", "is a number"),
+    ):
+        with pytest.raises(DataError, match=rf"g\.csv: where '{re.escape(where)}': .*{reason}"):
+            compute_multipliers(grid(tmp_path / "g.csv", 1.0, 0.0), "kind", reading=ReadOptions(where=where))
 
 
 def test_a_budget_without_a_minimum_is_left_out_and_named(tmp_path: Path) -> None:
