@@ -47,8 +47,8 @@ class Work:
     """What all jobs of a corpus have in common; it pickles.
 
     Attributes:
-        spec: Specification of the corpus, which a process opens where there is no `reader`.
-        reader: Reads a part.
+        spec: Specification of the corpus, which a process opens where there are no `readers`.
+        readers: Read a part, by the split of the job.
         jobs: The jobs.
         is_text: Whether documents are text, which is encoded.
         tokenizer: Name and facts of the tokeniser, and the folder that has its file.
@@ -62,7 +62,7 @@ class Work:
     """
 
     spec: str
-    reader: Reader | None
+    readers: dict[str | None, Reader]
     jobs: tuple[Job, ...]
     is_text: bool
     tokenizer: tuple[str, dict[str, Any], str]
@@ -86,14 +86,34 @@ def plan_jobs(
         bytes_per_token: Bytes of files per token, roughly.
         is_stream: Whether the corpus is one stream, whose last part is held out: one job.
     """
-    if corpus.validation is not None:
+    size = round(shard_tokens * bytes_per_token)
+    source, validation = corpus.source, corpus.validation_source
+    if corpus.validation is not None and (source is None or validation is None):
         return tuple(Job(i, split=split) for i, split in enumerate(SPLITS))
-    if corpus.source is None:
+    if source is None:
         return (Job(0),)
     if is_stream:
-        return (Job(0, corpus.source.parts),)
-    groups = group_parts(corpus.source.parts, round(shard_tokens * bytes_per_token))
-    return tuple(Job(i, parts) for i, parts in enumerate(groups))
+        return (Job(0, source.parts),)
+    if validation is None:
+        groups: list[tuple[str | None, tuple[Part, ...]]] = [(None, parts) for parts in group_parts(source.parts, size)]
+    else:
+        both = zip(SPLITS, (source.parts, validation.parts), strict=True)
+        groups = [(split, parts) for split, all_parts in both for parts in group_parts(all_parts, size)]
+    return tuple(Job(i, parts, split) for i, (split, parts) in enumerate(groups))
+
+
+def part_readers(corpus: TextCorpus | TokenCorpus) -> dict[str | None, Reader]:
+    """Returns the function that reads parts, by the split of their jobs; none where the corpus has no parts.
+
+    Args:
+        corpus: The corpus.
+    """
+    source, validation = corpus.source, corpus.validation_source
+    if source is None or (corpus.validation is not None and validation is None):
+        return {}
+    if validation is None:
+        return {None: source.reader}
+    return {SPLITS[0]: source.reader, SPLITS[1]: validation.reader}
 
 
 def group_parts(parts: Sequence[Part], size: int) -> list[tuple[Part, ...]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from scaling.data.corpora.specification import stored_corpus_name
 from scaling.data.corpus import TextCorpus, TokenCorpus, is_validation
-from scaling.data.prepare.jobs import TEXT_BYTES_PER_TOKEN, Work, plan_jobs, work_id
+from scaling.data.prepare.jobs import TEXT_BYTES_PER_TOKEN, Work, part_readers, plan_jobs, work_id
 from scaling.data.prepare.journal import Journal, read_journals
 from scaling.data.prepare.options import SHARD_TOKENS, BadRecords, PrepareOptions
 from scaling.data.prepare.pool import run_jobs
@@ -91,8 +91,7 @@ def write_shards(spec: str, corpus: TextCorpus | TokenCorpus, folder: Path, name
         OSError: A shard cannot be written.
     """
     bad = BadRecords(spec, options.skip_bad)
-    if isinstance(corpus, TextCorpus):
-        corpus = skip_bad_records(spec, corpus, bad)
+    corpus = skip_bad_records(spec, corpus, bad)
     plan = plan_work(spec, corpus, folder, name, options)
     work, shards = plan.work, ShardFolder(plan.work.address)
     shards.remove_partial_files()
@@ -101,16 +100,15 @@ def write_shards(spec: str, corpus: TextCorpus | TokenCorpus, folder: Path, name
         journal if journal is not None and journal.is_there(sizes, work.dtype) else Journal() for journal in journals
     ]
     # files of the user are the same ones by size and time, which the name of the folder has; others are read again
-    todo = [i for i, journal in enumerate(usable) if not journal.complete or work.reader is None]
+    todo = [i for i, journal in enumerate(usable) if not journal.complete or not work.readers]
     bad.add(itertools.chain.from_iterable(journal.skipped for i, journal in enumerate(usable) if i not in set(todo)))
     if todo:
         with JobProgress(spec, [work.jobs[i].size for i in todo]) as progress:
             for report in run_jobs(work, [(i, usable[i]) for i in todo], options.workers):
                 bad.add(report.skipped)
                 progress.update(report)
-    if isinstance(corpus, TextCorpus | TokenCorpus):
-        for note in corpus.notes:
-            print_note(spec, note)
+    for note in corpus.notes:
+        print_note(spec, note)
     return write_manifests(plan, folder, read_complete(shards, work), bad)
 
 
@@ -135,9 +133,8 @@ def plan_work(spec: str, corpus: TextCorpus | TokenCorpus, folder: Path, name: s
     parent = str(options.to or options.shards_at or folder)
     parent = parent.rstrip("/") if "://" in parent else str(Path(parent).absolute())
     work = Work(
-        spec, corpus.source.reader if corpus.source is not None and corpus.validation is None else None, jobs,
-        tokenizer is not None, kept, vocab, eod, stream_train, token_dtype(vocab),
-        f"{parent}/{slug}-{work_id(stored, kept[0], kept[1], shard_tokens, jobs)}{PARTS}", shard_tokens,
+        spec, part_readers(corpus), jobs, tokenizer is not None, kept, vocab, eod, stream_train, token_dtype(vocab),
+        f"{parent}/{slug}-{work_id(stored, kept[0], corpus.facts | kept[1], shard_tokens, jobs)}{PARTS}", shard_tokens,
         options.skip_bad,
     )  # fmt: skip
     return Plan(stored, slug, work, parent, {**corpus.facts, **kept[1]})

@@ -73,7 +73,8 @@ def write_text_corpus(spec: str, corpus: TextCorpus, folder: Path, name: str, op
     corpus = mixture_for_tokenizer(corpus, tokenizer)
 
     def encode(documents: Iterator[bytes]) -> Iterator[tuple[bytes, np.ndarray]]:
-        return encode_documents(tokenizer, documents, options.workers)
+        yield from encode_documents(tokenizer, documents, options.workers)
+        facts.update(bad.facts)  # of all documents; the header is made after them
 
     facts = {**corpus.facts, **tokenizer.facts}
     source = TokenSource(stored_corpus_name(spec, folder), tokenizer.name, tokenizer.vocab, tokenizer.eod, facts)

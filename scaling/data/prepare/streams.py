@@ -16,6 +16,7 @@ from scaling.data.prepare.text import mixture_for_tokenizer
 from scaling.data.shards.manifest import SPLITS
 from scaling.data.tokenizers import Tokenizer
 
+STREAM_CHUNK = 1 << 20  # tokens
 Hashed = tuple[bytes, Any]  # SHA-256 of a document, and the document: bytes, or an array of tokens
 
 
@@ -31,7 +32,7 @@ def read_documents(
         on_bad: Called for each bad record.
         on_part: Called after each part that was read.
     """
-    reader = work.reader
+    reader = work.readers.get(job.split)
     if reader is not None:
         documents = _read_parts(reader, job, on_bad, on_part)
     else:
@@ -40,6 +41,8 @@ def read_documents(
             corpus = mixture_for_tokenizer(corpus, tokenizer)
         opened: Callable[[], Iterator[Any]] | None = corpus.validation if job.split == SPLITS[1] else corpus.documents
         documents = opened() if opened is not None else iter(())
+    if work.eod is None:
+        documents = _cut_stream(documents, min(work.shard_tokens, STREAM_CHUNK))
     for document in documents:
         data = document if work.is_text else document.astype("<i8").tobytes()
         yield hashlib.sha256(data).digest(), document
@@ -49,6 +52,13 @@ def _read_parts(reader: Reader, job: Job, on_bad: OnBad, on_part: Callable[[Part
     for part in job.parts:
         yield from reader(part, on_bad)
         on_part(part)
+
+
+def _cut_stream(arrays: Iterator[np.ndarray], size: int) -> Iterator[np.ndarray]:
+    """Yields the arrays of a stream in pieces, because a shard ends with one: an array may be longer than a shard."""
+    for array in arrays:
+        for start in range(0, len(array), size):
+            yield array[start : start + size]
 
 
 def encode_hashed(
