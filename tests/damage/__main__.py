@@ -1,6 +1,6 @@
 """`python -m tests.damage CASE ...`: runs cases (KIND:DAMAGE:COMMAND:SEED) and prints what the commands did.
 
-`--all` runs the cases of a long test and prints the numbers of outcomes.
+`--all` runs the cases of a long test and prints each fault on standard error, then the numbers of outcomes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.damage.campaign import all_cases, benches_in, run_cases
+from tests.damage.campaign import all_cases, benches_in, repeat_line, run_cases
 from tests.damage.case import Bench, Case
 from tests.damage.commands import TRAINED_COMMANDS, command
+from tests.damage.outcome import Outcome
 
 SHOWN = 2000  # characters of each result
 WORKERS = 2
@@ -33,9 +34,15 @@ def main(words: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder, benches_in(Path(folder), trained, WORKERS) as benches:
         if not args.all:
             return max(show(benches[0], case) for case in cases)
-        counts = run_cases(benches, cases)
+        counts = run_cases(benches, cases, report)
     print(counts.table(), counts.message(), sep="\n")
     return int(bool(counts.faults))
+
+
+def report(case: Case, outcome: Outcome) -> None:
+    """Prints a fault at once: the run takes minutes."""
+    if outcome.is_fault:
+        print(repeat_line(case, outcome), file=sys.stderr, flush=True)
 
 
 def show(bench: Bench, case: Case) -> int:

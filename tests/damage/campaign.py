@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -64,10 +64,13 @@ class Counts:
 
     def message(self) -> str:
         """The faults, each with the command that repeats it."""
-        lines = [
-            f"python -m tests.damage '{case}'  # {outcome.kind}: {outcome.detail}" for case, outcome in self.faults
-        ]
+        lines = [repeat_line(case, outcome) for case, outcome in self.faults]
         return "\n".join([f"{len(lines)} faults in {self.by_outcome().total()} cases", *lines])
+
+
+def repeat_line(case: Case, outcome: Outcome) -> str:
+    """Returns the command that repeats a case, and its outcome."""
+    return f"python -m tests.damage '{case}'  # {outcome.kind}: {outcome.detail}"
 
 
 def all_cases(seed: int, trained: bool = False) -> list[Case]:
@@ -99,12 +102,15 @@ def repeats(kind: FileKind, damage: Damage, chosen: Command) -> int:
     return min(damage.variants, max(1, round(REPEATS * math.sqrt(damage.variants) / max(chosen.cost, 0.2))))
 
 
-def run_cases(benches: Sequence[Bench], cases: Iterable[Case]) -> Counts:
+def run_cases(
+    benches: Sequence[Bench], cases: Iterable[Case], report: Callable[[Case, Outcome], None] | None = None
+) -> Counts:
     """Runs cases and counts their outcomes.
 
     Args:
         benches: They share the cases, each in a thread that waits for its commands.
         cases: The cases.
+        report: Called after each case, by one thread at a time.
     """
     counts, remaining, lock = Counts(), iter(list(cases)), threading.Lock()
 
@@ -113,6 +119,8 @@ def run_cases(benches: Sequence[Bench], cases: Iterable[Case]) -> Counts:
             outcome = bench.run(case)
             with lock:
                 counts.add(case, outcome)
+                if report is not None:
+                    report(case, outcome)
 
     def next_case() -> Case | None:
         with lock:

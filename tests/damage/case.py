@@ -21,6 +21,7 @@ from tests.damage.process import DRAWING, LIBRARIES, TRAINING, Request, Server
 KINDS = {kind.name: kind for kind in (*FILE_KINDS, *TRAINED_KINDS)}
 FAILED, BAD_INPUT = 1, 2
 NOT_NAMED = ("deleted", "dangling-link", "emptied-folder", "renamed")  # nothing is left that could be named
+NO_FOLDER = ("file-in-place", "link-to-itself")  # a folder of the user's results may have other files beside it
 CUT_OFF = ("emptied", "truncated", "zeroed")  # what a growing file may look like after a power failure
 INTACT = ("missing-field", "older-record", "older-table")  # what a command reads without a word, it may write again
 WHOLE = ("emptied", "zeroed", "random-bytes", "directory", "unreadable", "pipe")  # nothing can be read from the file
@@ -240,6 +241,7 @@ class Bench:
             if any(outcome.names(line, words) for line in (*extra, *observation.results[""].splitlines())):
                 return Outcome(outcome.LEFT_OUT, " ".join(new))
             is_deleted = case.damage in NOT_NAMED or (kind.grows and case.damage in CUT_OFF)
+            is_deleted |= kind.is_input and case.damage in NO_FOLDER
             return Outcome(outcome.ABSENT if is_deleted else outcome.UNNAMED, "as without it, and not named")
         return None
 

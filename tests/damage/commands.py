@@ -62,6 +62,10 @@ COMMANDS = (
     Command("fit-parquet", _fit("INPUT/table.parquet"), ("table-parquet",), cost=1.0),
     Command("fit-events", _fit("STORE/tensorboard", "--law", "power-d", "--run-names", "{N}x*", "--columns", "D=step"),
             ("events",)),
+    Command("fit-schedule", _fit("INPUT/losses.csv", "--schedule", "INPUT/schedule.csv", "--law", "tissue"),
+            ("schedule",), cost=1.0),
+    Command("emergence-harness", ("analysis", "emergence", "INPUT/harness", "--x", "N", *RESAMPLES, "--json",
+            "OUT/e.json"), ("harness", "harness-model"), cost=0.6),
     Command("optimum", ("analysis", "optimum", "STORE", "--budget", "1e14"), RECORDS, cost=0.7),
     Command("conventions", ("analysis", "conventions", "STORE", *RESAMPLES, "--json", "OUT/c.json"), RECORDS, cost=3.0),
     Command(

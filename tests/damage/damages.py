@@ -167,6 +167,7 @@ DAMAGES = (
     Damage("newer", ("record", "config", "sweep", "placement", "run-config", "run-configs"), json_values.newer, 4),
     Damage("older-record", ("record",), records.older, 1),
     Damage("altered-record", ("record",), records.altered, len(records.EDITS)),
+    Damage("altered-older", ("record",), records.altered_older, len(records.EDITS) - len(records.UNKNOWN)),
     Damage("other-columns", ("parquet",), tables.other_columns, 12),
     Damage("older-table", ("curve", "items"), tables.older, 1),
     Damage("pandas-metadata", ("parquet",), tables.pandas_metadata, 4),

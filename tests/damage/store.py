@@ -127,7 +127,8 @@ def write_other_files(store: Store, configs: list[RunConfig]) -> None:
         store.leases.write(f"leases/{run_id(config)}/00000001.json", json.dumps(lease).encode())
     (store.root / "sweeps" / f"{SWEEP}.log").write_text("training 13 runs\n")
     (store.root / "sweeps" / f"{SWEEP}.lock").write_text("process 7 on vm")
-    TensorBoard(store, configs[0], store.curve(run_id(configs[0])))
+    for config in configs[:3]:
+        TensorBoard(store, config, store.curve(run_id(config)))
 
 
 def write_inputs(folder: Path, store: Store, configs: list[RunConfig]) -> None:
@@ -150,3 +151,33 @@ def write_inputs(folder: Path, store: Store, configs: list[RunConfig]) -> None:
     pq.write_table(table, folder / "table.parquet")
     (folder / "table.json").write_text(json.dumps(rows))
     (folder / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_results(folder / "harness")
+    write_schedule(folder, np.random.default_rng(0))
+
+
+def write_results(folder: Path) -> None:
+    """Writes results of lm-evaluation-harness of five models, as that program does."""
+    for number, size in enumerate((7e7, 1.6e8, 4.1e8, 1e9, 2.8e9)):
+        accuracy, name = 0.26 + 0.12 * number, f"org/model-{number}"
+        scores = {"alias": "arc_easy", "acc,none": accuracy, "acc_stderr,none": 0.01, "acc_norm,none": accuracy + 0.02}
+        content = {
+            "results": {"arc_easy": scores}, "group_subtasks": {"arc_easy": []}, "n-shot": {"arc_easy": 5},
+            "configs": {"arc_easy": {"output_type": "multiple_choice", "doc_to_choice": ["A", "B", "C", "D"]}},
+            "versions": {"arc_easy": 1.0}, "n-samples": {"arc_easy": {"original": 2376, "effective": 500}},
+            "config": {"model": "hf", "model_args": f"pretrained={name},dtype=float32",
+                       "model_num_parameters": int(size)},
+            "model_name": name,
+        }  # fmt: skip
+        path = folder / name.replace("/", "__") / "results_2026-11-29T10-00-00.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(content, indent=2))
+
+
+def write_schedule(folder: Path, random: np.random.Generator) -> None:
+    """Writes losses at a few steps of two runs, and the learning rates of all their steps."""
+    steps = np.arange(1, 301)
+    rates = {"cosine": 0.55 + 0.45 * np.cos(np.pi * steps / 300), "wsd": np.minimum(1.0, (301 - steps) / 60)}
+    rows = [(step, 1e-3 * rate, run) for run, values in rates.items() for step, rate in zip(steps, values, strict=True)]
+    (folder / "schedule.csv").write_text("step,lr,run\n" + "".join(f"{s},{r:.6g},{run}\n" for s, r, run in rows))
+    losses = [(s, 2.5 + 0.6 * s**-0.5 + 0.001 * random.standard_normal(), run) for run in rates for s in steps[19::20]]
+    (folder / "losses.csv").write_text("step,loss,run\n" + "".join(f"{s},{x:.6g},{run}\n" for s, x, run in losses))

@@ -54,12 +54,25 @@ EDITS: dict[str, Callable[[Data], None]] = {
 }
 
 
+UNKNOWN = ("a score", "status", "sweep", "budget")  # nothing else in a store has these facts of a record
+
+
 def altered(path: Path, random: Random) -> str:
-    """An edited value."""
-    data, name = json.loads(path.read_text()), random.choice(list(EDITS))
+    """An edited value in a record with a checksum."""
+    return _edit(path, random.choice(list(EDITS)))
+
+
+def _edit(path: Path, name: str) -> str:
+    data = json.loads(path.read_text())
     EDITS[name](data)
     path.write_text(json.dumps(data, indent=1) + "\n")
     return name
+
+
+def altered_older(path: Path, random: Random) -> str:
+    """A value in the record of an earlier version that its config, its folder or its curve contradicts."""
+    older(path, random)
+    return _edit(path, random.choice([name for name in EDITS if name not in UNKNOWN]))
 
 
 def older(path: Path, random: Random) -> None:
