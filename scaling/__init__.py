@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from scaling.commands.interface.count import Counts, count
     from scaling.commands.interface.evaluate import evaluate
     from scaling.commands.interface.generate import generate
+    from scaling.commands.interface.huggingface import export_model, import_model, init_from
     from scaling.commands.interface.prepare import prepare
     from scaling.commands.interface.train import train
     from scaling.config.model import ModelConfig
@@ -70,7 +71,10 @@ _MODULES = {
     "TokenFile": "scaling.data.tokens",
     "count": "scaling.commands.interface.count",
     "evaluate": "scaling.commands.interface.evaluate",
+    "export_model": "scaling.commands.interface.huggingface",
     "generate": "scaling.commands.interface.generate",
+    "import_model": "scaling.commands.interface.huggingface",
+    "init_from": "scaling.commands.interface.huggingface",
     "open_store": "scaling.store.open",
     "prepare": "scaling.commands.interface.prepare",
     "train": "scaling.commands.interface.train",
@@ -78,7 +82,8 @@ _MODULES = {
 __all__ = [
     "ConfigError", "CorpusError", "Counts", "DataConfig", "EvalConfig", "EvaluationOptions", "Item", "ModelConfig",
     "OptimizerConfig", "Placement", "Record", "RunConfig", "Sampling", "ScheduleConfig", "Store", "StoreError",
-    "TextCorpus", "TokenCorpus", "TokenFile", "count", "evaluate", "generate", "open_store", "prepare", "train",
+    "TextCorpus", "TokenCorpus", "TokenFile", "count", "evaluate", "export_model", "generate", "import_model",
+    "init_from", "open_store", "prepare", "train",
 ]  # fmt: skip
 
 

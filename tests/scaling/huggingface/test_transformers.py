@@ -198,7 +198,7 @@ def fine_tuning(store: Store, folder: Path):
 
 
 def test_an_imported_llama_is_fine_tuned_exported_and_loaded_by_transformers(llama, tmp_path: Path) -> None:
-    folder, model = llama
+    folder, _ = llama
     store = open_store(tmp_path / "S")
     parent, config = fine_tuning(store, folder)
     assert config.init == parent.config.init and config.model == parent.config.model
