@@ -58,8 +58,8 @@ def run_export(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(facts | {"folder": str(folder)}))
         return DONE
-    print(f"{folder}\n  {facts['architecture']}, {facts['parameters']:,} parameters, {facts['dtype']}, of run")
-    print(f"  {facts['run_id']} after {facts['step']:,} steps")
+    print(f"{folder}\n  {facts['architecture']}, {facts['parameters']:,} parameters, {facts['dtype']}")
+    print(f"  of run {facts['run_id']} after {facts['step']:,} steps")
     if rounded := facts.get("rounded_gains"):
         print(f"  {rounded} gains of norms are rounded: transformers stores them less 1")
     return DONE
@@ -78,18 +78,8 @@ def run_import(args: argparse.Namespace) -> int:
     record, is_new = import_model(open_store(args.store), folder, options)
     about = record.about.get("imported", {})
     if args.json:
-        print(
-            json.dumps(
-                {
-                    "run_id": record.run_id,
-                    "new": is_new,
-                    "init": record.config.init,
-                    "params": record.params,
-                    **about,
-                    "tokenizer": record.about.get("tokenizer"),
-                }
-            )
-        )
+        facts = {"run_id": record.run_id, "new": is_new, "init": record.config.init, "params": record.params}
+        print(json.dumps(facts | about | {"tokenizer": record.about.get("tokenizer")}))
         return DONE
     state = "" if is_new else " (in the store already)"
     print(f"{record.run_id}{state}\n  {about.get('architecture')}, {record.params['total']:,} parameters")
