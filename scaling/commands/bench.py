@@ -1,4 +1,8 @@
-"""`python -m scaling bench`: training speed of several model sizes, compared with PyTorch where it is installed."""
+"""`python -m scaling bench`: training speed of several model sizes, compared with PyTorch where it is installed.
+
+`bench checkpoint` measures how long training waits for checkpoints, `bench data` how quickly corpora are prepared and
+read (`bench_data`).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import argparse
 import json
 import sys
 
+from scaling.commands import bench_data
 from scaling.config.exit_status import DONE
 
 SMALLEST = {"steps": 1, "batch": 1, "length": 0, "seconds": 0}  # smallest allowed values; a length of 0: the default
@@ -26,9 +31,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compare", metavar="eager,compile", help="PyTorch modes to compare with (default: both; needs torch)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    kinds = parser.add_subparsers(dest="kind", metavar="KIND", help="measure something else (KIND --help)")
+    checkpoint = kinds.add_parser("checkpoint", help="how long training waits for checkpoints; rate of their checksums")
+    checkpoint.add_argument("--shape", metavar="WIDTHxLAYERS", help="size of the model (default: 100M parameters)")
+    checkpoint.add_argument("--rounds", type=int, default=3, help="saves of each kind (default 3)")
+    checkpoint.add_argument(
+        "--folder", default="", metavar="DIR|ADDRESS", help="where to write (default: a temporary folder)"
+    )
+    checkpoint.add_argument("--json", action="store_true", help="print JSON")
+    bench_data.add_arguments(kinds.add_parser("data", help="how quickly a corpus is prepared and read"))
 
 
 def run(args: argparse.Namespace) -> int:
+    """Measures what was asked for and prints a table or JSON."""
+    kinds = {None: run_speed, "checkpoint": run_checkpoint, "data": bench_data.run}
+    return kinds[args.kind](args)
+
+
+def run_checkpoint(args: argparse.Namespace) -> int:
+    """Measures saves of checkpoints."""
+    import jax
+
+    from scaling.bench import bench, checkpoint
+    from scaling.config.validation import ConfigError
+
+    if args.rounds < 1:
+        raise ConfigError(f"--rounds {args.rounds}: must be 1 or more")
+    shapes = bench.parse_shapes(args.shape, "--shape") if args.shape else (checkpoint.SHAPE,)
+    if len(shapes) > 1:
+        raise ConfigError(f"--shape {args.shape}: must be one size, such as 64x2")
+    result = checkpoint.measure(checkpoint.CheckpointBench(*shapes[0], args.rounds, args.folder))
+    result["device"] = jax.devices()[0].device_kind
+    print(json.dumps(result) if args.json else checkpoint.as_table(result))
+    return DONE
+
+
+def run_speed(args: argparse.Namespace) -> int:
     """Measures each size and prints a table or JSON."""
     import jax
 

@@ -90,7 +90,10 @@ def _distribute(workers: dict[Connection, Any], todo: list[tuple[int, Journal]])
         if waiting:
             number, journal = waiting.pop()
             running[connection] = number
-            connection.send((number, journal))
+            try:
+                connection.send((number, journal))
+            except OSError:
+                raise CorpusError(_death(workers[connection])) from None
 
     for connection in workers:
         start(connection)
@@ -99,7 +102,7 @@ def _distribute(workers: dict[Connection, Any], todo: list[tuple[int, Journal]])
             assert isinstance(connection, Connection)
             try:
                 message = connection.recv()
-            except EOFError:
+            except (EOFError, OSError):
                 raise CorpusError(_death(workers[connection])) from None
             if isinstance(message, BaseException):
                 raise message
@@ -136,7 +139,8 @@ def serve(connection: Connection, work: Work, threads: int) -> None:
                 connection.send(report)
     except BaseException as error:
         if parent_is_alive():
-            connection.send(error if isinstance(error, CorpusError | OSError) else CorpusError(one_line(error)))
+            is_sent = isinstance(error, CorpusError | OSError) and not isinstance(error, BrokenPipeError)
+            connection.send(error if is_sent else CorpusError(one_line(error)))
 
 
 def parent_is_alive() -> bool:

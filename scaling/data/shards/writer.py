@@ -14,6 +14,7 @@ import numpy as np
 
 from scaling.config.os_errors import name_file
 from scaling.data.shards.manifest import SPLITS, Shard
+from scaling.data.shards.token_file import mark_verified
 from scaling.store.files import process_exists, write_atomic
 from scaling.store.origin.anonymous import is_this_host
 from scaling.store.origin.machine import machine_alias
@@ -138,7 +139,9 @@ class ShardWriter:
                 os.fsync(self._file.fileno())
             self._file.close()
             if self._folder.remote is None:
-                os.replace(self._partial, Path(self._folder.address) / self.name)
+                path = Path(self._folder.address) / self.name
+                os.replace(self._partial, path)
+                mark_verified(path)  # its hash is known
         return Shard(self.split, self.name, self.tokens, self._digest.hexdigest())
 
     def discard(self) -> None:
