@@ -10,7 +10,7 @@ from scaling.config.os_errors import describe_os_error, discard_unwritable_outpu
 from scaling.config.text import printable
 from scaling.config.validation import ConfigError
 from scaling.store.files import StoreError
-from sweeps.commands import anonymize, check, launch, next, plan, saving, status
+from sweeps.commands import anonymize, check, forecast, launch, next, plan, saving, status
 from sweeps.commands.options import separate_arguments
 from sweeps.errors import PrepareError, SweepError
 
@@ -22,6 +22,7 @@ COMMANDS = {
     "status": status.run,
     "saving": saving.run,
     "next": next.run,
+    "forecast": forecast.run,
     "anonymize": anonymize.run,
 }
 
@@ -30,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     top = argparse.ArgumentParser(prog="python -m sweeps", description=__doc__)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (plan, check, launch, status, saving, next, anonymize):
+    for module in (plan, check, launch, status, saving, next, forecast, anonymize):
         module.add(commands)
     return top
 

@@ -26,11 +26,22 @@ from sweeps.planning.plan import Plan
 
 if TYPE_CHECKING:
     from sweeps.cost.quote import PricedSlice
+    from sweeps.interface.request import SweepRequest
 
 
 def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
     """Adds the parser of `launch`."""
     parser = shared.add_sweep_command(commands, "launch", "train the remaining runs of a sweep")
+    add_launch_options(parser)
+    parser.add_argument(
+        "--dry-run", nargs="?", const="", metavar="DIR",
+        help="show jobs, devices, memory, cost and warnings without starting anything; with DIR, write the configs and "
+        "the engine's files into this new folder, otherwise print the files",
+    )  # fmt: skip
+
+
+def add_launch_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of every command that launches a sweep."""
     shared.add_definition_options(parser)
     parser.add_argument(
         "--option",
@@ -39,11 +50,6 @@ def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
         metavar="NAME=VALUE",
         help="option of an engine other than local, such as partition=gpu (an unknown name lists all); may be repeated",
     )
-    parser.add_argument(
-        "--dry-run", nargs="?", const="", metavar="DIR",
-        help="show jobs, devices, memory, cost and warnings without starting anything; with DIR, write the configs and "
-        "the engine's files into this new folder, otherwise print the files",
-    )  # fmt: skip
     add_options(parser, LaunchOptions)
     shared.add_pack_options(parser)
     parser.add_argument(
@@ -73,14 +79,27 @@ def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
     )
 
 
-def run(args: argparse.Namespace) -> int:
-    """Launches the sweep and shows its progress, then the results of its analysis command."""
-    from scaling.data.anonymize import make_anonymous
+@dataclasses.dataclass(frozen=True)
+class Launch:
+    """A launch as the command line requests it.
+
+    Attributes:
+        request: The sweep.
+        store: The store.
+        options: Engine, processes, caps, placement and tasks.
+    """
+
+    request: SweepRequest
+    store: Store
+    options: LaunchOptions
+
+
+def requested_launch(args: argparse.Namespace) -> Launch:
+    """Returns the launch that the arguments of `add_launch_options` request."""
     from sweeps.cost.caps import Caps
     from sweeps.engines import get_engine
-    from sweeps.interface.launch import launch_options, prepare_corpus
+    from sweeps.interface.launch import launch_options
     from sweeps.interface.plan import fetch_store
-    from sweeps.launching.launch import launch
 
     get_engine(args.engine)
     request = shared.sweep_request(args)
@@ -93,8 +112,17 @@ def run(args: argparse.Namespace) -> int:
         placement=launch_placement(args),
         tasks=requested_tasks(args),
     )
-    options = launch_options(request, options)
-    store = fetch_store(args.store)
+    return Launch(request, fetch_store(args.store), launch_options(request, options))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Launches the sweep and shows its progress, then the results of its analysis command."""
+    from scaling.data.anonymize import make_anonymous
+    from sweeps.interface.launch import prepare_corpus
+    from sweeps.launching.launch import launch
+
+    requested = requested_launch(args)
+    request, store, options = requested.request, requested.store, requested.options
     if args.anonymous and args.dry_run is None:
         make_anonymous(store)
     corpus = prepare_corpus(request, store)

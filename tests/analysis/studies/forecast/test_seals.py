@@ -1,0 +1,163 @@
+"""Sealed forecasts: nothing about them can change unnoticed, and none is made after its run has started."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analysis.__main__ import main
+from analysis.data.record_cache import StoreSnapshot
+from analysis.errors import DataError
+from analysis.fitting.options import FitOptions
+from analysis.studies.forecast.forecast import forecast_run
+from analysis.studies.forecast.options import ForecastOptions
+from analysis.studies.forecast.result import Forecast
+from analysis.studies.forecast.scores import score_seals, summarise
+from analysis.studies.forecast.seals import FILE, hash_entry, read_seals, seal_forecast
+from analysis.studies.forecast.target import run_target
+from scaling.config.run import RunConfig, dumps, run_id
+from scaling.counting.counts import parameters, run_flops
+from scaling.store.record import Record, Store
+from tests.support import known_store
+
+TARGET = known_store.config(160, 6, 9e14)
+
+
+@pytest.fixture(scope="module")
+def forecast(tmp_path_factory: pytest.TempPathFactory) -> Forecast:
+    folder = tmp_path_factory.mktemp("forecast")
+    path = folder / "target.json"
+    path.write_text(dumps(TARGET))
+    store = known_store.build(folder / "store")
+    options = ForecastOptions(target_run=str(path), law=("chinchilla",))
+    return forecast_run(StoreSnapshot(store.root), options, FitOptions(bootstrap=100))
+
+
+@pytest.fixture
+def sealed(tmp_path: Path, forecast: Forecast) -> Store:
+    """A store with the seals of two runs."""
+    store = Store(tmp_path / "store")
+    for seed in range(2):
+        target = run_target(replace(TARGET, seed=seed))
+        seal_forecast(store, replace(forecast, target=target), ["--law", "chinchilla"])
+    return store
+
+
+def write_result(store: Store, config: RunConfig, loss: float) -> None:
+    counts = {"params": parameters(config.model), "flops": run_flops(config)}
+    final = {"loss": loss, "tokens": float(config.sequences(config.steps) * config.data.length)}
+    store.write(
+        Record(run_id=run_id(config), sweep="target", config=config, **counts, final=final, status="done", about={})
+    )
+
+
+def test_a_seal_holds_the_distribution_and_what_it_rests_on(sealed: Store, forecast: Forecast) -> None:
+    first, second = read_seals(sealed)
+    assert (first.index, second.index) == (0, 1)
+    assert first.run_id == run_id(replace(TARGET, seed=0))
+    assert first.predictive.interval(0.95) == pytest.approx(forecast.interval, rel=1e-6)
+    assert first.forecast["points"]["sha256"] == forecast.points_hash
+    assert first.forecast["target"]["config"]["model"]["width"] == TARGET.model.width
+
+
+def change_loss(lines: list[dict]) -> list[dict]:
+    lines[0]["forecast"]["loss"] += 1e-9
+    return lines
+
+
+def change_and_hash(lines: list[dict]) -> list[dict]:
+    lines[0]["time"] = "2020-01-01T00:00:00+00:00"
+    lines[0]["hash"] = hash_entry(lines[0])
+    return lines
+
+
+def newer(lines: list[dict]) -> list[dict]:
+    lines[1]["version"] = 99
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (change_loss, "line 1: altered"),
+        (change_and_hash, "line 2: does not follow"),
+        (lambda lines: lines[1:], "line 1: does not follow"),
+        (lambda lines: lines[::-1], "line 1: does not follow"),
+        (lambda lines: [lines[0], lines[0]], "line 2: does not follow"),
+        (newer, "line 2: written by a newer version"),
+        (lambda lines: [lines[0], {"version": 1}], "line 2: is no sealed forecast"),
+    ],
+)
+def test_any_change_is_detected(sealed: Store, change: Callable[[list[dict]], list[dict]], message: str) -> None:
+    path = sealed.root / FILE
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in change(lines)))
+    with pytest.raises(DataError, match=message):
+        read_seals(sealed)
+
+
+def test_a_file_cut_inside_a_line_is_detected(sealed: Store) -> None:
+    path = sealed.root / FILE
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match="line 2: is no sealed forecast"):
+        read_seals(sealed)
+
+
+@pytest.mark.parametrize("file", ["record.json", "curve.jsonl", "curve.parquet"])
+def test_a_run_that_has_started_cannot_be_sealed(tmp_path: Path, forecast: Forecast, file: str) -> None:
+    store = Store(tmp_path)
+    folder = store.run_dir(run_id(TARGET))
+    folder.mkdir(parents=True)
+    (folder / file).write_bytes(b"")
+    with pytest.raises(DataError, match=f"{run_id(TARGET)[:16]} has a"):
+        seal_forecast(store, forecast, [])
+    assert not (store.root / FILE).exists()
+
+
+def test_a_run_is_sealed_once_and_a_size_alone_not_at_all(sealed: Store, forecast: Forecast) -> None:
+    with pytest.raises(DataError, match="has a sealed forecast"):
+        seal_forecast(sealed, replace(forecast, target=run_target(replace(TARGET, seed=1))), [])
+    with pytest.raises(DataError, match="--target-run"):
+        seal_forecast(sealed, replace(forecast, target=replace(forecast.target, run_id=None)), [])
+    assert len(read_seals(sealed)) == 2
+
+
+def test_scores_compare_the_forecast_with_the_run(sealed: Store, forecast: Forecast) -> None:
+    write_result(sealed, replace(TARGET, seed=0), forecast.quantiles["0.5"] * 1.001)
+    first, second = score_seals(StoreSnapshot(sealed.root), read_seals(sealed))
+    assert second.loss is None and second.status is None
+    assert first.error == pytest.approx(0.001, rel=1e-3)
+    assert first.inside is True
+    assert first.pit is not None and 0.5 < first.pit < 0.9
+    assert summarise([first, second]) | {"scored": 1, "inside": 1, "coverage": 1.0} == summarise([first, second])
+
+
+def test_a_loss_outside_the_interval_counts_against_it(sealed: Store, forecast: Forecast) -> None:
+    write_result(sealed, replace(TARGET, seed=0), forecast.interval[1] * 1.01)
+    outcome = score_seals(StoreSnapshot(sealed.root), read_seals(sealed))[0]
+    assert outcome.inside is False
+    assert outcome.pit is not None and outcome.pit > 0.975
+
+
+def test_commands_list_and_verify(sealed: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forecasts", str(sealed.root)]) == 0
+    assert "2 forecasts, none scored yet" in capsys.readouterr().out
+    assert main(["forecasts", str(sealed.root), "--verify"]) == 0
+    assert f"2 sealed, none changed; the last hash is {read_seals(sealed)[-1].hash}" in capsys.readouterr().out
+    (sealed.root / FILE).write_text("{}\n")
+    assert main(["forecasts", str(sealed.root), "--verify"]) == 2
+    assert "line 1: is no sealed forecast" in capsys.readouterr().err
+
+
+def test_a_store_that_is_not_writable_is_one_line(tmp_path: Path, forecast: Forecast) -> None:
+    store = Store(tmp_path / "store")
+    store.root.mkdir(exist_ok=True)
+    (store.root / FILE).mkdir()  # a directory in place of the file: the superuser may write anywhere else
+    with pytest.raises(OSError, match=FILE):
+        seal_forecast(store, forecast, [])
+    assert stat.S_ISDIR((store.root / FILE).stat().st_mode)
