@@ -1,0 +1,171 @@
+"""What a run tells about its machine: in its record, in TensorBoard, and in files of its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import json
+import signal
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+
+from scaling.config.run import RunConfig, override, run_id
+from scaling.counting.counts import total_run_flops
+from scaling.store.cost import MACHINE_FACTS, TIMING_FILE, machine_facts
+from scaling.store.record import Record, Store
+from scaling.training.telemetry.wall_time import PARTS
+from tests.support.training import STEPWISE, start_trainer, train_run, wait_for_event
+
+sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
+
+
+def assert_whole(record: Record) -> dict[str, float]:
+    """The parts of the wall time add up, and goodput is the share of the steps; returns the parts."""
+    timing = record.about["timing"]
+    assert set(timing) == {"wall", *PARTS} and min(timing.values()) >= 0.0
+    assert timing["wall"] == pytest.approx(sum(timing[name] for name in PARTS), abs=1e-9)
+    assert record.about["goodput"] == pytest.approx(timing["steps"] / timing["wall"], abs=1e-6)
+    return timing
+
+
+def test_a_run_that_was_stopped_tells_its_whole_wall_time(store: Store, tiny: RunConfig) -> None:
+    began = time.time()
+    stopped = train_run(tiny, store, stop_after=9)
+    noted = store.run_dir(run_id(tiny)) / TIMING_FILE
+    assert stopped.status == "stopped" and noted.exists() and assert_whole(stopped)["lost"] == 0.0
+    time.sleep(0.5)
+    record = train_run(tiny, store)
+    timing, about = assert_whole(record), record.about
+    elapsed = time.time() - began
+    assert timing["between"] >= 0.5 and 0.9 * elapsed - 0.2 < timing["wall"] < elapsed + 0.01
+    assert about["attempts"] == 2 and timing["lost"] < 0.1  # the state was saved before the stop
+    assert timing["validation"] > 0.0 and timing["checkpoint"] > 0.0
+    assert about["checkpoints"]["saved"] >= 2 and about["checkpoints"]["write_seconds"] > 0.0
+    assert about["memory_peak_of"] == "process" and about["memory_peak_bytes"] > 2**20
+    assert about["peak_source"] == "measured" and about["mfu"] > 0.0
+    flops = total_run_flops(tiny) * (tiny.steps - about["started_from"]["step"]) / tiny.steps
+    assert flops / (about["mfu"] * about["peak_flops_per_second"]) < timing["steps"] + timing["input"] + 0.1
+    assert not noted.exists() and about["slow_steps"] == 0
+    assert set(MACHINE_FACTS) <= set(about)
+
+
+def test_a_record_without_these_facts_opens_and_its_goodput_stays_unknown(store: Store, tiny: RunConfig) -> None:
+    stopped = train_run(tiny, store, stop_after=9)
+    (store.run_dir(run_id(tiny)) / TIMING_FILE).unlink()
+    earlier = {name: value for name, value in stopped.about.items() if name not in MACHINE_FACTS}
+    store.write(dataclasses.replace(stopped, about=earlier))
+    record = train_run(tiny, store)
+    assert record.status == "done" and "mfu" in record.about
+    assert not {"timing", "goodput"} & set(record.about)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"timing": {"wall": -1}}', '{"goodput": "high"}'])
+def test_a_damaged_note_is_named_and_the_record_used(store: Store, content: str) -> None:
+    folder = store.run_dir("0" * 64)
+    folder.mkdir(parents=True)
+    (folder / TIMING_FILE).write_text(content)
+    assert machine_facts(store, "0" * 64, {"mfu": 0.3, "steps_computed": 7}) == {"mfu": 0.3}
+    assert list(store.damaged) == [f"runs/{'0' * 64}/{TIMING_FILE}"]
+
+
+def test_tensorboard_has_the_figures_of_all_processes_once(
+    store: Store, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    monkeypatch.setattr("scaling.training.loop.EVENT_SECONDS", 0.0)
+    assert train_run(tiny, store, stop_after=9).status == "stopped"
+    [folder] = (store.root / "tensorboard").iterdir()
+
+    def steps(tag: str) -> list[int]:
+        read = accumulator.EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+        return [event.step for event in read.Scalars(tag)]
+
+    before = steps("machine/goodput")
+    assert len(before) > 3 and steps("machine/mfu")[-1] == before[-1]
+    train_run(tiny, store)
+    after = steps("machine/goodput")
+    assert after == sorted(set(after)) and after[: len(before) - 1] == before[:-1] and after[-1] == tiny.steps
+    assert steps("loss/train") == list(range(1, tiny.steps + 1))
+
+
+@pytest.mark.slow
+def test_a_frozen_and_killed_run_reports_its_stacks_and_counts_what_was_lost(
+    store: Store, tiny: RunConfig, tmp_path: Path
+) -> None:
+    config = override(tiny, ["steps=400000", "eval.every=0"])
+    began = time.time()
+    child = start_trainer(config, store, tmp_path, "--place", "save_seconds=2", "--place", "block=1")
+    wait_for_event(child, "step")
+    time.sleep(8.0)
+    child.send_signal(signal.SIGSTOP)
+    time.sleep(4.0)
+    child.send_signal(signal.SIGCONT)
+    slow = wait_for_event(child, "slow")
+    assert slow["seconds"] > 3.0 > slow["expected"] and Path(slow["file"]).read_text().startswith(
+        f"step {slow['step']}"
+    )
+    time.sleep(7.0)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    time.sleep(3.0)
+    second = start_trainer(config, store, tmp_path)
+    wait_for_event(second, "step")
+    second.send_signal(signal.SIGTERM)
+    second.communicate(timeout=120)
+    assert second.returncode == 75
+    record = store.read(run_id(config))
+    assert record is not None
+    timing = assert_whole(record)
+    assert timing["wall"] == pytest.approx(time.time() - began, abs=5.0)
+    assert timing["between"] >= 3.0 and timing["lost"] > 0.0
+    assert record.about["attempts"] == 2 and record.about["slow_steps"] >= 1
+    assert timing["steps"] > 4.0  # with the frozen step, whose result was kept
+
+
+@pytest.mark.slow
+def test_a_trace_has_the_requested_steps_for_tensorboard_and_perfetto(store: Store, tiny: RunConfig) -> None:
+    from jax.profiler import ProfileData
+
+    train_run(tiny, store, dataclasses.replace(STEPWISE, profile="5:7"))
+    folder = store.run_dir(run_id(tiny)) / "profile"
+    [xplane], [perfetto] = folder.rglob("*.xplane.pb"), folder.rglob("perfetto_trace.json.gz")
+    events = [
+        dict(event.stats)
+        for plane in ProfileData.from_file(str(xplane)).planes
+        for line in plane.lines
+        for event in line.events
+        if event.name == "train"
+    ]
+    assert [event["step_num"] for event in events] == [5, 6, 7]
+    trace = json.loads(gzip.decompress(perfetto.read_bytes()))
+    names = [event.get("name") for event in trace["traceEvents"]]
+    assert "train" in names and len(names) > 50
+
+
+def test_steps_outside_the_run_or_done_before_are_one_line(
+    store: Store, tiny: RunConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_run(tiny, store, dataclasses.replace(STEPWISE, profile="21:30"), stop_after=9)
+    assert "profile 21:30: the run has 20 steps: no trace\n" in capsys.readouterr().err
+    train_run(tiny, store, dataclasses.replace(STEPWISE, profile="2:3"))
+    assert "profile 2:3: this process starts after step 9: no trace\n" in capsys.readouterr().err
+    assert not (store.run_dir(run_id(tiny)) / "profile").exists()
+
+
+def test_an_unwritable_cache_only_means_that_the_rate_is_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scaling.program import matmul_rate
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    measured = iter([5e9, 7e9, 8e9])
+    monkeypatch.setattr(matmul_rate, "matmul_rate", lambda *_: next(measured))
+    measure = matmul_rate.machine_matmul_rate.__wrapped__
+    assert [measure("float32") for _ in range(3)] == [5e9, 5e9, 5e9]
+    assert measure("bfloat16") == 7e9
+    (tmp_path / "scaling" / matmul_rate.RATES_FILE).write_text("{")
+    assert measure("float32") == 8e9
