@@ -17,15 +17,34 @@ from scaling.store.record import Record, Store
 from scaling.store.verification.fields import wrong_field
 
 TIMING_FILE = "timing.json"
-TIMING_FACTS = ("timing", "timed_until", "goodput", "attempts", "checkpoints", "slow_steps")  # of all processes
-PROCESS_FACTS = (
-    "mfu",
-    "peak_flops_per_second",
-    "peak_source",
-    "memory_peak_bytes",
-    "memory_peak_of",
-)  # of the last one
-MACHINE_FACTS = (*TIMING_FACTS, *PROCESS_FACTS)
+WALL_TIME_PARTS = {  # of `timing`, in seconds; their sum is `wall`
+    "steps": "computing the steps that led to the state that the run has, or ended with",
+    "lost": "computing steps that a later process computed again",
+    "input": "waiting for a batch after the devices had finished the step before",
+    "validation": "computing the validation loss",
+    "evaluation": "evaluating tasks",
+    "checkpoint": "waiting for checkpoints",
+    "compile": "compiling programs, or reading compiled ones",
+    "start": "the rest of each process before its first step: imports, opening the corpus, restoring a checkpoint",
+    "between": "from the last note of a process to the start of the next one",
+}
+TIMING_FACTS = {  # of all processes of a run
+    "timing": "seconds since the first start of the run: `wall`, and its parts",
+    "timed_until": "time of day of the end of these seconds, in UTC",
+    "goodput": "`steps` / `wall` of `timing`",
+    "attempts": "processes that have trained the run",
+    "checkpoints": "`saved`, the number of complete checkpoints; `write_seconds`, from the start of each save until it "
+    "was complete; `wait_seconds`, how long training waited for them",
+    "slow_steps": "steps that took more than ten times the median, and more than a second",
+}
+PROCESS_FACTS = {  # of the last process
+    "mfu": "model FLOPs utilisation: model FLOPs per second of `steps` and `input`, divided by `peak_flops_per_second`",
+    "peak_flops_per_second": "peak rate of all devices of the run in FLOP/s",
+    "peak_source": "`published` by the vendor, or `measured` with a matrix product",
+    "memory_peak_bytes": "largest memory in use: of a device of the first host, or of its process",
+    "memory_peak_of": "`device`, or `process` where devices do not report it",
+}
+MACHINE_FACTS = {**TIMING_FACTS, **PROCESS_FACTS}
 
 
 def cost_so_far(store: Store, record: Record) -> dict[str, float]:

@@ -23,7 +23,9 @@ from scaling.config.run import EvalConfig, RunConfig
 from scaling.config.schedule import ScheduleConfig
 from scaling.config.user_code.sources import UserCodeError
 from scaling.config.validation import ConfigError
+from scaling.counting.peak_flops import ACCELERATORS
 from scaling.data.tokens import CorpusError, TokenFile
+from scaling.store.cost import MACHINE_FACTS, WALL_TIME_PARTS
 from scaling.store.files import StoreError
 from scaling.store.items import COLUMNS
 from scaling.store.record import Record
@@ -88,6 +90,27 @@ def item_columns() -> str:
     return table(("column", "type", "meaning"), rows)
 
 
+def machine_facts() -> str:
+    """Returns the table of what a record tells about its machine."""
+    return table(("key", "meaning"), [(code(name), escape(text)) for name, text in MACHINE_FACTS.items()])
+
+
+def wall_time_parts() -> str:
+    """Returns the table of the parts of the wall time."""
+    return table(("part", "seconds"), [(code(name), escape(text)) for name, text in WALL_TIME_PARTS.items()])
+
+
+def peak_rates() -> str:
+    """Returns the table of the peak rates of accelerators."""
+    types = ("bfloat16", "float32", "float8")
+    rows = []
+    for name, chip in ACCELERATORS.items():
+        rates = (f"{chip.rates[dtype] / 1e12:g}" if dtype in chip.rates else "" for dtype in types)
+        rows.append((code(name), ", ".join(map(code, chip.kinds)), *rates, f"{chip.devices}", escape(chip.source)))
+    head = ("chip", "device kind in JAX", *(f"{dtype}, TFLOP/s" for dtype in types), "devices per chip", "source")
+    return table(head, rows)
+
+
 def prices() -> str:
     """Returns the prices of the built-in price file."""
     prices = load_prices()
@@ -124,6 +147,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "run-config": run_config,
     "placement": lambda: comment_table(Placement),
     "record": lambda: docstring_table(Record),
+    "machine-facts": machine_facts,
+    "wall-time": wall_time_parts,
+    "peak-rates": peak_rates,
     "item-columns": item_columns,
     "token-file": lambda: docstring_table(TokenFile),
     "prices": prices,

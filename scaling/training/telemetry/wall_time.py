@@ -1,14 +1,6 @@
 """The wall time of a run in parts, from its first start on, over all processes that trained it.
 
-The parts add up to the wall time:
-
-    steps       computing the steps that led to the run's current state
-    lost        computing steps that a later process computed again
-    input       waiting for a batch after the devices had finished the step before
-    validation, evaluation, checkpoint    training waited for these
-    compile     compiling programs
-    start       the rest of each process before its first step: imports, restoring a checkpoint
-    between     from the last note of a process to the start of the next one
+The parts (`scaling.store.cost.WALL_TIME_PARTS`) add up to the wall time.
 
 goodput = steps / (sum of all parts), the definition of Google's ML Goodput Measurement: the share of the time that was
 spent on training progress which was kept. Durations within a process are by a clock that does not jump, gaps between
@@ -22,10 +14,10 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from scaling.store.cost import WALL_TIME_PARTS
 from scaling.store.origin.clock import time_of_day
 from scaling.training.telemetry import startup
 
-PARTS = ("steps", "lost", "input", "validation", "evaluation", "checkpoint", "compile", "start", "between")
 PHASES = ("input", "validation", "evaluation", "checkpoint")  # parts during which no step is computed
 
 
@@ -107,7 +99,7 @@ class WallTime:
         }
         return {
             name: here.get(name, 0.0) + (0.0 if name in ("steps", "lost") else self.earlier.get(name, 0.0))
-            for name in PARTS
+            for name in WALL_TIME_PARTS
         }
 
     def step_seconds(self) -> float:

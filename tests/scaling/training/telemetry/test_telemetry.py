@@ -15,9 +15,8 @@ import pytest
 
 from scaling.config.run import RunConfig, override, run_id
 from scaling.counting.counts import total_run_flops
-from scaling.store.cost import MACHINE_FACTS, TIMING_FILE, machine_facts
+from scaling.store.cost import MACHINE_FACTS, TIMING_FILE, WALL_TIME_PARTS, machine_facts
 from scaling.store.record import Record, Store
-from scaling.training.telemetry.wall_time import PARTS
 from tests.support.training import STEPWISE, start_trainer, train_run, wait_for_event
 
 sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
@@ -26,8 +25,8 @@ sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.
 def assert_whole(record: Record) -> dict[str, float]:
     """The parts of the wall time add up, and goodput is the share of the steps; returns the parts."""
     timing = record.about["timing"]
-    assert set(timing) == {"wall", *PARTS} and min(timing.values()) >= 0.0
-    assert timing["wall"] == pytest.approx(sum(timing[name] for name in PARTS), abs=1e-9)
+    assert set(timing) == {"wall", *WALL_TIME_PARTS} and min(timing.values()) >= 0.0
+    assert timing["wall"] == pytest.approx(sum(timing[name] for name in WALL_TIME_PARTS), abs=1e-9)
     assert record.about["goodput"] == pytest.approx(timing["steps"] / timing["wall"], abs=1e-6)
     return timing
 
