@@ -88,11 +88,21 @@ def call_on_main_host(function: Callable[[], T]) -> T:
 
 def gather(value: T) -> list[T]:
     """Returns the `value` of every host (JSON types), in the order of hosts, once all hosts have called it."""
+    return exchange(str(next(_calls)), value) if is_multi_host() else [value]
+
+
+def exchange(name: str, value: T) -> list[T]:
+    """Returns what `gather` does, for threads beside the one that calls `gather`.
+
+    Args:
+        name: Name of this call, the same on every host and used once.
+        value: This host's value (JSON types).
+    """
     if not is_multi_host():
         return [value]
     import jax
 
-    key = f"scaling/{next(_calls)}"
+    key = f"scaling/{name}"
     _client().key_value_set(f"{key}/{jax.process_index()}", json.dumps(value))
     _with_deadline(lambda wait: _client().wait_at_barrier(key, wait))
     texts = (_client().blocking_key_value_get(f"{key}/{i}", 1000) for i in range(jax.process_count()))

@@ -16,6 +16,7 @@ from scaling.config.validation import require
 from scaling.data import tokenizers
 from scaling.models.transformer import Transformer
 from scaling.program import checkpoint
+from scaling.program.checkpoint_files import open_checkpoint
 from scaling.program.step import compute_dtype
 from scaling.store.damaged import newest_row
 from scaling.store.files import StoreError
@@ -127,7 +128,7 @@ def _restore_step(store: Store, record: Record, abstract: Any, step: int | None)
     for _, path in [entry for entry in checkpoints if entry[0] == model_step]:
         try:
             if store.fetch_checkpoint(path):
-                return model_step, checkpoint.restore_params(path, abstract)
+                return model_step, checkpoint.restore_params(open_checkpoint(store, path), abstract)
         except checkpoint.CheckpointError as error:
             damaged = f": {error}"
     name = f"step {model_step}" if step is not None else f"its last step, {model_step}"

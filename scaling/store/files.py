@@ -330,6 +330,13 @@ class RemoteHooks:
         """Fetches a checkpoint if it is not available locally; returns whether it is complete."""
         return True
 
+    def remove_incomplete_checkpoints(self, folder: Path) -> None:
+        """Removes what interrupted saves have left in a folder of a bucket; called by the only process that saves."""
+
+    def checkpoint_names(self, folder: Path) -> list[str]:
+        """Lists names of checkpoints in a folder, those of a bucket as of the last `fetch_results`."""
+        return os.listdir(folder)
+
     def fetch_record(self, run_id: str) -> None:
         """Fetches the newest record of a run."""
 

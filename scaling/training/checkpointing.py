@@ -13,6 +13,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from scaling.distributed import collectives
 from scaling.program import checkpoint
+from scaling.program.checkpoint_files import LocalCheckpoint, open_checkpoint
+from scaling.program.checkpoint_writer import Checkpoint
 from scaling.store.cost import machine_facts
 from scaling.store.lease import LeaseLostError
 from scaling.store.record import Record
@@ -81,18 +83,20 @@ def restore_checkpoint(run: Run) -> dict[str, Any]:
         try:
             if not run.store.fetch_checkpoint(path):
                 continue
-            run.state, run.rows = checkpoint.restore_checkpoint(path, run.program.abstract)
+            files = open_checkpoint(run.store, path)
+            run.state, run.rows = checkpoint.restore_checkpoint(files, run.program.abstract)
         except checkpoint.CheckpointError as error:
             if collectives.is_main_host():
                 print(f"{error}; trying an older one", file=sys.stderr)
-                checkpoint.rename_damaged(path)
-                run.store.discard(path)
+                files.set_aside()
+                if isinstance(files, LocalCheckpoint):
+                    run.store.discard(path)
             continue
         is_shared = path.parent == run.store.checkpoints
         if is_shared:
             facts["shared_steps"] = step
         else:
-            cost = checkpoint.saved_cost(path)
+            cost = checkpoint.saved_cost(files)
             run.telemetry.wall.kept_seconds = cost.pop(KEPT_SECONDS, None)
             facts |= cost
         facts["started_from"] = {"step": step, "shared": is_shared}
@@ -133,6 +137,8 @@ def restore_candidates(run: Run) -> list[tuple[int, str]]:
     shared = run.store.checkpoints
     for folder in (run.own_checkpoints, shared):
         checkpoint.remove_abandoned_checkpoints(folder)
+    if run.lease is not None:  # no other process writes this run's checkpoints
+        run.store.remove_incomplete_checkpoints(run.own_checkpoints)
     folders = [run.own_checkpoints, shared] if run.placement.share else [run.own_checkpoints]
     return [
         (step, str(path))
@@ -205,13 +211,14 @@ def take_new_rows(run: Run) -> Rows:
 
 
 @checkpoint_phase
-def save_checkpoint(run: Run, folder: Path, step: int) -> Path:
-    """Writes a checkpoint.
+def save_checkpoint(run: Run, folder: Path, step: int, complete: Callable[[], None] = lambda: None) -> Path:
+    """Starts to write a checkpoint; returns once the state is in the memory of the host.
 
     Args:
         run: The run.
         folder: The store's shared checkpoints, or the run's own.
         step: Number of finished steps.
+        complete: Called on host 0, in another thread, when the checkpoint is complete.
 
     Returns:
         The checkpoint's path.
@@ -222,9 +229,8 @@ def save_checkpoint(run: Run, folder: Path, step: int) -> Path:
     cost = {name: about[name] for name in COST_FACTS if name in about}
     if folder == run.own_checkpoints and (kept := run.telemetry.kept_step_seconds()) is not None:
         cost[KEPT_SECONDS] = kept
-    path = checkpoint.save_checkpoint(folder, run.config, step, run.state, run.rows, cost)
-    run.store.upload(path)
-    run.telemetry.add_checkpoint(time.monotonic() - run.saved_at)
+    path = checkpoint.checkpoint_path(folder, run.config, step)
+    start_save(run, path, run.rows, cost, complete)
     return path
 
 
@@ -236,23 +242,92 @@ def save_trunk_checkpoint(run: Run) -> None:
     planned = every and run.step % every == 0
     unmeasured = {name: value for name, value in last.items() if name not in validation.CURVE_COLUMNS.values()}
     rows = [*run.rows[:-1], last if planned else unmeasured]
-    run.store.upload(checkpoint.save_checkpoint(run.store.checkpoints, run.config, run.step, run.state, rows))
+    path = checkpoint.checkpoint_path(run.store.checkpoints, run.config, run.step)
+    start_save(run, path, rows, {}, lambda: None)
 
 
 @checkpoint_phase
 def save_own_checkpoint(run: Run) -> None:
-    """Writes a checkpoint of this run alone and removes the run's older ones."""
-    newest = save_checkpoint(run, run.own_checkpoints, run.step)
-    older = (
-        checkpoint.compatible_checkpoints([run.own_checkpoints], run.config, run.store.checkpoint_folders)
-        if collectives.is_main_host()
-        else []
+    """Starts to write a checkpoint of this run alone; then its older ones are removed, and its cost is recorded."""
+    step, record = run.step, record_with_cost(run)
+
+    def complete() -> None:
+        remove_older_checkpoints(run, step)
+        run.store.write(record)
+
+    save_checkpoint(run, run.own_checkpoints, step, complete)
+
+
+def start_save(run: Run, path: Path, rows: Rows, cost: dict[str, float], complete: Callable[[], None]) -> None:
+    """Starts to write a checkpoint, once the one before is written.
+
+    Args:
+        run: The run.
+        path: Path of the checkpoint.
+        rows: Rows of the curve up to it.
+        cost: Cost of the run up to it.
+        complete: Called on host 0, in another thread, when the checkpoint is complete.
+
+    Raises:
+        CheckpointError: The checkpoint before could not be written.
+    """
+    began_at = time.monotonic()
+
+    def note_and_complete() -> None:
+        run.telemetry.add_checkpoint(time.monotonic() - began_at)
+        complete()
+
+    def upload_and_complete() -> None:
+        run.store.upload(path)
+        note_and_complete()
+
+    def check() -> None:
+        if run.lease is not None:
+            run.lease.check()
+
+    files = open_checkpoint(run.store, path)
+    run.writer.save(
+        Checkpoint(
+            files,
+            int(path.name.partition("-")[0]),
+            [*rows[:-1], *(dict(row) for row in rows[-1:])],  # scores are added to the last row
+            cost,
+            check,
+            upload_and_complete if isinstance(files, LocalCheckpoint) else note_and_complete,
+        ),
+        run.state,
     )
-    for step, path in older:
-        if step < run.step and path != newest:
+
+
+def remove_older_checkpoints(run: Run, step: int) -> None:
+    """Removes a run's own checkpoints of fewer steps.
+
+    Args:
+        run: The run.
+        step: Steps done at its newest complete checkpoint.
+    """
+    older = checkpoint.compatible_checkpoints([run.own_checkpoints], run.config, run.store.checkpoint_folders)
+    for older_step, path in older:
+        if older_step < step:
             shutil.rmtree(path, ignore_errors=True)
             run.store.discard(path)
-    run.store.write(record_with_cost(run))
+
+
+def wait_for_save(run: Run) -> None:
+    """Waits until the last checkpoint is written; CheckpointError if it could not be."""
+    with run.telemetry.phase("checkpoint"):
+        run.writer.wait()
+
+
+def end_saves(run: Run, error: BaseException | None) -> None:
+    """Waits for the checkpoint that is being written when a run ends by an error, unless a host was lost.
+
+    Args:
+        run: The run.
+        error: The error; None if the run has ended otherwise.
+    """
+    if not isinstance(error, collectives.HostLostError) and (reason := run.writer.close()):
+        print(reason, file=sys.stderr)
 
 
 def tokens_seen(run: Run, step: int) -> int:

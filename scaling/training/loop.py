@@ -24,7 +24,7 @@ from scaling.program.build import build_program
 from scaling.store.cost import remove_timing
 from scaling.store.lease import Lease, LeaseLostError
 from scaling.store.record import Record, Store
-from scaling.training import initial, validation
+from scaling.training import checkpointing, initial, validation
 from scaling.training.checkpointing import (
     add_start_facts,
     begin_telemetry,
@@ -87,6 +87,7 @@ def train(
         record = claim_run(config, store, earlier, sweep)
         try:
             run, facts = start_run(config, store, placement, emit, should_stop)
+            stack.push(lambda _, reason, __: checkpointing.end_saves(run, reason))
             run.started_at, run.lease, run.evaluation = started_at, lease, evaluation
             record = write_start(run, record, facts)
             begin_telemetry(run, earlier, run.program.mesh.size)
@@ -209,6 +210,7 @@ def train_to_end(run: Run) -> Record:
         save_own_checkpoint(run)
     except (Diverged, Stopped) as reason:
         error = reason
+    checkpointing.wait_for_save(run)
     check_lease(run)
     return final_record(run, error)
 
@@ -296,7 +298,7 @@ def save_or_stop(run: Run, is_last: bool) -> None:
         Stopped: A stop was requested on some host.
         LeaseLostError: Another process has taken the run over.
     """
-    is_due = time.monotonic() - run.saved_at > run.placement.save_seconds
+    is_due = time.monotonic() - run.saved_at > run.placement.save_seconds or run.writer.failed
     is_lost = run.lease is not None and run.lease.lost
     signal = collectives.RUN_LOST if is_lost else collectives.STOP if run.should_stop() else collectives.SAVE * is_due
     signal = run.signals.exchange(signal)
@@ -309,6 +311,7 @@ def save_or_stop(run: Run, is_last: bool) -> None:
         write_curve(run)
     save_own_checkpoint(run)
     if signal == collectives.STOP:
+        checkpointing.wait_for_save(run)
         raise Stopped
 
 

@@ -16,6 +16,7 @@ from scaling.data import tokens
 from scaling.distributed import collectives
 from scaling.evaluation.config import EvaluationOptions
 from scaling.program.build import Program
+from scaling.program.checkpoint_writer import CheckpointWriter
 from scaling.program.step import State
 from scaling.store.lease import Lease
 from scaling.store.record import Record, Store
@@ -61,6 +62,7 @@ class Run:
         rows_written: Number of rows of the curve in the store.
         trackers: Other destinations of the curve (TensorBoard, Weights & Biases).
         telemetry: What it tells about its machine.
+        writer: Writes its checkpoints.
         signals: Exchanges stop and save requests between hosts.
         record: The record, as written when the run started in this process.
         lease: The lease on the run; on host 0 only, which writes.
@@ -91,6 +93,7 @@ class Run:
     rows_written: int = 0
     trackers: list[Tracker] = field(default_factory=list)
     telemetry: Telemetry = field(default_factory=Telemetry)
+    writer: CheckpointWriter = field(default_factory=CheckpointWriter)
     signals: collectives.SignalExchange = field(default_factory=collectives.SignalExchange)
     record: Record | None = None
     lease: Lease | None = None

@@ -2,8 +2,9 @@
 
 The local file ROOT/FILE is a copy of ADDRESS/FILE. A run uploads its record, its curve (every half minute and at the
 end) and its checkpoints. The manifest of a checkpoint is uploaded last, so a checkpoint without a manifest is
-incomplete. Files that have changed remotely are fetched before they are read. The local folder may be deleted while no
-process uses the store.
+incomplete. In a bucket that Orbax can write to (gs://, s3://), all hosts of a run write and read its checkpoints there,
+without copies. Files that have changed remotely are fetched before they are read. The local folder may be deleted while
+no process uses the store.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from scaling.store.remote.files import RemoteFiles
 MANIFEST = "manifest.json"  # the last file of a checkpoint to be written
 MANIFEST_FOLDER_SUFFIX, SHARD_FOLDER_SUFFIX = ".shards", ".parts"  # scaling/data/shards/manifest.py
 CORPUS_SUFFIXES = (".tokens", MANIFEST_FOLDER_SUFFIX)
+BUCKETS = ("gs", "gcs", "s3", "s3a")  # schemes of addresses at which Orbax writes checkpoints
 STAMPS_FILE = ".seen.json"  # stamps of the remote files when they were fetched
 FETCH_BATCH = 500  # files fetched in one call
 
@@ -49,7 +51,9 @@ class RemoteStore(Store):
         self.remote = RemoteFiles(address)
         super().__init__(cache_folder(self.remote.name), writes=writes)
         self.address = self.remote.name
+        self.has_direct_checkpoints = address.partition("://")[0] in BUCKETS
         self._uploaded: dict[Path, float] = {}  # when a file was last uploaded, by time.monotonic
+        self._checkpoint_names: set[str] = set()  # of the complete checkpoints, as of the last `fetch_results`
 
     @contextlib.contextmanager
     def _hold_both(self, name: str) -> Iterator[lease.Lease]:
@@ -130,12 +134,15 @@ class RemoteStore(Store):
         self.remote.remove(name)
 
     def checkpoint_folders(self, folder: Path) -> list[Path]:
-        """Lists the local and remote checkpoints in a folder."""
+        """Lists the checkpoints in a folder, remote ones even if incomplete; local ones too unless in a bucket."""
         remote = (folder / name for name in self.remote.files(self._remote_name(folder)))
-        return sorted({*super().checkpoint_folders(folder), *(path for path in remote if path.name[:1].isdigit())})
+        local = [] if self.has_direct_checkpoints else super().checkpoint_folders(folder)
+        return sorted({*local, *(path for path in remote if path.name[:1].isdigit())})
 
     def fetch_checkpoint(self, checkpoint: Path) -> bool:
-        """Fetches a checkpoint if it is not available locally; returns whether it is complete."""
+        """Fetches a checkpoint that is not read from its bucket; returns whether it is complete."""
+        if self.has_direct_checkpoints:
+            return MANIFEST in self.remote.files(self._remote_name(checkpoint))
         if checkpoint.exists():
             return True
         name = self._remote_name(checkpoint)
@@ -153,6 +160,23 @@ class RemoteStore(Store):
             os.replace(part, checkpoint)
         shutil.rmtree(part, ignore_errors=True)
         return checkpoint.exists()
+
+    def remove_incomplete_checkpoints(self, folder: Path) -> None:
+        """Removes checkpoints without a manifest from a folder of a bucket."""
+        if not self.has_direct_checkpoints or not self.writes:
+            return
+        name = self._remote_name(folder)
+        files = self.remote.tree(name)
+        for checkpoint in {file.partition("/")[0] for file in files}:
+            if f"{checkpoint}/{MANIFEST}" not in files:
+                self.remote.remove(f"{name}/{checkpoint}")
+
+    def checkpoint_names(self, folder: Path) -> list[str]:
+        """Lists names of checkpoints in a folder, as of the last `fetch_results` if they are in a bucket."""
+        if not self.has_direct_checkpoints:
+            return super().checkpoint_names(folder)
+        start = f"{self._remote_name(folder)}/"
+        return [name.removeprefix(start) for name in self._checkpoint_names if name.startswith(start)]
 
     def fetch_record(self, run_id: str) -> None:
         """Fetches the newest record of a run."""
@@ -188,6 +212,9 @@ class RemoteStore(Store):
         """Returns the stamps of all remote records, curves, items and sweeps, by name."""
         stamps = {f"sweeps/{name}": stamp for name, stamp in self.remote.tree("sweeps").items()}
         runs = self.remote.tree("runs")
+        if self.has_direct_checkpoints:
+            own = {f"runs/{name}".rpartition("/")[0] for name in runs if name.endswith(f"/{MANIFEST}")}
+            self._checkpoint_names = own | {f"checkpoints/{name}" for name in self.remote.files("checkpoints")}
         return stamps | {
             f"runs/{name}": stamp for name, stamp in runs.items() if name.count("/") == 1 or "/items/" in name
         }

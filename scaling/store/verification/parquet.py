@@ -35,12 +35,22 @@ def write_table(path: Path, table: pa.Table, compression: str = "snappy") -> Non
         table: The table.
         compression: Compression of the pages.
     """
+    write_atomic(path, table_bytes(table, compression))
+
+
+def table_bytes(table: pa.Table, compression: str = "snappy") -> bytes:
+    """Returns a table as a Parquet file with its digest.
+
+    Args:
+        table: The table.
+        compression: Compression of the pages.
+    """
     file = io.BytesIO()
     with open_writer(file, table.schema, compression) as writer:
         writer.write_table(table)
         writer.add_key_value_metadata(NO_DIGEST_METADATA)
     write_digest(file)
-    write_atomic(path, file.getvalue())
+    return file.getvalue()
 
 
 def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
@@ -50,10 +60,15 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
         path: The file.
         rows: One dict per row; a missing key becomes null.
     """
+    write_atomic(path, rows_bytes(rows))
+
+
+def rows_bytes(rows: list[dict[str, float]]) -> bytes:
+    """Returns rows as a Parquet file with its digest; a missing key becomes null."""
     import pyarrow as pa  # here: PyArrow takes long to import, and most commands do not need it
 
     names = list(dict.fromkeys(name for row in rows for name in row))
-    write_table(path, pa.table({name: [row.get(name) for row in rows] for name in names}))
+    return table_bytes(pa.table({name: [row.get(name) for row in rows] for name in names}))
 
 
 def read_rows(path: Path, remedy: str = RESTORE) -> list[dict[str, Any]]:
@@ -66,7 +81,12 @@ def read_rows(path: Path, remedy: str = RESTORE) -> list[dict[str, Any]]:
     Raises:
         FileNotFoundError, DamagedFileError: As for `read_table`.
     """
-    return [{k: v for k, v in row.items() if v is not None} for row in read_table(path, remedy).to_pylist()]
+    return table_rows(read_table(path, remedy))
+
+
+def table_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Returns the rows of a table as dicts; a null becomes a missing key."""
+    return [{k: v for k, v in row.items() if v is not None} for row in table.to_pylist()]
 
 
 def open_writer(file: BinaryIO, schema: pa.Schema, compression: str = "snappy") -> Any:
@@ -107,9 +127,23 @@ def read_table(path: Path, remedy: str = RESTORE, *, needs_digest: bool = False)
         FileNotFoundError: There is no such file.
         DamagedFileError: It cannot be read, or was altered.
     """
+    return parse_table(path, read_bytes(path, remedy), remedy, needs_digest=needs_digest)
+
+
+def parse_table(path: Path, data: bytes, remedy: str = RESTORE, *, needs_digest: bool = False) -> pa.Table:
+    """Returns the table of a Parquet file that has been read, and verifies it.
+
+    Args:
+        path: The file, for the error message.
+        data: Its content.
+        remedy: What to do if it is damaged, for the error message.
+        needs_digest: Whether a file without a digest is damaged; otherwise it is one of an earlier version.
+
+    Raises:
+        DamagedFileError: It is not such a file, or was altered.
+    """
     import pyarrow.parquet as pq  # here: PyArrow takes long to import, and most commands do not need it
 
-    data = read_bytes(path, remedy)
     is_verified = check_digest(path, data, remedy)
     if needs_digest and not is_verified:
         raise DamagedFileError(path, "was written by another program", remedy)

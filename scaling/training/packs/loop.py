@@ -320,17 +320,13 @@ def finish_runs(pack: Pack, places: list[int]) -> None:
                 checkpointing.save_trunk_checkpoint(run)
             checkpointing.write_curve(run)
             checkpointing.save_own_checkpoint(run)
-            checkpointing.wait_for_save(run)
         end_run(pack, place, loop_module.final_record(run, None))
 
 
 def save_trunk_checkpoints(pack: Pack) -> None:
     """Saves the shared checkpoints of runs that are at the start of their decay, for longer runs to branch from."""
-    due = [
-        p
-        for p, run in pack.runs.items()
-        if 0 < pack.steps_dispatched[p] == run.config.decay_start and pack.placement.keep_branch
-    ]
+    starts = {p: run.config.decay_start for p, run in pack.runs.items()} if pack.placement.keep_branch else {}
+    due = [place for place, start in starts.items() if 0 < pack.steps_dispatched[place] == start]
     if due:
         collect_metrics(pack)
     for place in due:
@@ -338,7 +334,6 @@ def save_trunk_checkpoints(pack: Pack) -> None:
             run.state = run_state(pack, place)
             with pack_phase(pack, "checkpoint"), leave_pack_if_lost(pack, place):
                 checkpointing.save_checkpoint(run, pack.store.checkpoints, run.step)
-                checkpointing.wait_for_save(run)
             run.state = {}
 
 
@@ -349,6 +344,5 @@ def save_own_checkpoints(pack: Pack) -> None:
         run.state = run_state(pack, place)
         with pack_phase(pack, "checkpoint"), leave_pack_if_lost(pack, place):
             checkpointing.save_own_checkpoint(run)
-            checkpointing.wait_for_save(run)
         run.state = {}
     pack.saved_at = time.monotonic()

@@ -155,7 +155,9 @@ def pack_phase(pack: Pack, name: str) -> Iterator[None]:
 
 @contextmanager
 def leave_pack_if_lost(pack: Pack, place: int) -> Iterator[None]:
-    """Context for writing a run's files: the run leaves the pack if another process has taken it over.
+    """Context for writing a run's files, left when its checkpoint is written: the runs of a pack are saved in turn.
+
+    The run leaves the pack if another process has taken it over.
 
     Args:
         pack: The pack.
@@ -163,6 +165,8 @@ def leave_pack_if_lost(pack: Pack, place: int) -> Iterator[None]:
     """
     try:
         yield
+        if run := pack.runs.get(place):
+            run.writer.wait()
     except LeaseLostError as error:
         run = pack.runs.pop(place)
         run.telemetry.end()

@@ -16,7 +16,7 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.config.validation import ConfigError
 from scaling.distributed.sharding import local_rows
-from scaling.program import array_checksums, checkpoint
+from scaling.program import array_checksums, checkpoint, checkpoint_files
 from scaling.program.build import build_program
 from scaling.store import files
 from scaling.store.record import Store
@@ -146,7 +146,7 @@ def test_a_checkpoint_of_before_is_still_known(tmp_path: Path, tiny: RunConfig) 
     state = build_program(tiny, CHAIN[0])[0].init(0)
     saved = checkpoint.save_checkpoint(tmp_path, tiny, 1, state, [{"step": 1}])
     manifest = files.read_json(saved / "manifest.json")
-    arrays = checkpoint._named_leaves(state)
+    arrays = checkpoint_files.named_leaves(state)
     manifest["arrays"] = {name: array_checksums.sha256_digest(array) for name, array in arrays.items()}
     del manifest["sums"]
     files.write_json(saved / "manifest.json", manifest)

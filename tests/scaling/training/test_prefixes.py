@@ -10,7 +10,7 @@ import pytest
 
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, override, run_id
-from scaling.program import checkpoint
+from scaling.program import checkpoint, checkpoint_files
 from scaling.program.build import build_program
 from scaling.store.origin.machine import machine_alias
 from scaling.store.record import Store
@@ -64,7 +64,7 @@ def test_the_second_of_two_writers_leaves_the_first_ones_checkpoint(tmp_path: Pa
     for folder in (first, second):
         folder.mkdir()
         (folder / "manifest.json").write_text(folder.name)
-    checkpoint._rename_folder(second, first)
+    checkpoint_files._rename_folder(second, first)
     assert (first / "manifest.json").read_text() == first.name and not second.exists()
 
 
@@ -84,11 +84,12 @@ def test_half_written_checkpoints_go_unless_their_writer_may_be_at_work(tmp_path
 
 
 def test_a_damaged_checkpoint_that_another_process_took_away_is_no_error(tmp_path: Path) -> None:
-    checkpoint.rename_damaged(tmp_path / "00000001-a")
+    damaged = checkpoint_files.LocalCheckpoint(tmp_path / "00000001-a")
+    damaged.set_aside()
     for _ in range(2):  # twice in one process
         (tmp_path / "00000001-a").mkdir()
         (tmp_path / "00000001-a" / "manifest.json").write_text("{")
-        checkpoint.rename_damaged(tmp_path / "00000001-a")
+        damaged.set_aside()
     assert len(list(tmp_path.glob(".damaged-*"))) == 2
 
 
