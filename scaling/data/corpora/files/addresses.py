@@ -129,8 +129,9 @@ def list_remote(corpus: str, argument: str) -> tuple[list[File], bool]:
             found, is_folder = {root: fs.info(root)}, False
         else:
             found, is_folder = fs.find(root, detail=True), True
-            prefix = len(Path(root).parts)
-            found = {name: info for name, info in found.items() if not is_hidden(Path(name).parts[prefix:])}
+        parts = Path(root).parts
+        fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))  # named by the user
+        found = {name: info for name, info in found.items() if not is_hidden(Path(name).parts[fixed:])}
         infos = [(name, info) for name, info in found.items() if info["type"] == "file" and not name.endswith("/")]
     if not infos:
         raise CorpusError(f"{corpus}: no such file or folder, or no file in it")
