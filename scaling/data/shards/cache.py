@@ -76,16 +76,17 @@ class PieceCache:
             return None
         return data[:-DIGEST_BYTES]
 
-    def store(self, name: str, data: bytes) -> None:
+    def store(self, name: str, data: np.ndarray) -> None:
         """Stores a piece, unless it is larger than the limit; removes the pieces that were read longest ago.
 
         Args:
             name: Name of the piece.
-            data: Its bytes.
+            data: Its bytes, contiguous.
         """
-        size = len(data) + DIGEST_BYTES
+        size = data.nbytes + DIGEST_BYTES
         if size > self.limit or self.is_full:
             return
+        digest = _digest(name, data)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with self._lock():
@@ -96,7 +97,9 @@ class PieceCache:
                     total = self._evict(self.limit - size)
                 (self.folder / SIZE_FILE).write_text(str(total + size))
                 part = self.folder / f"{name}.part"
-                part.write_bytes(data + _digest(name, data))
+                with part.open("wb") as file:
+                    file.write(data)
+                    file.write(digest)
                 os.replace(part, self._path(name))
         except OSError as error:  # such as a full disk: the run goes on without storing
             self.is_full = True
@@ -146,7 +149,7 @@ class PieceCache:
         return total
 
 
-def _digest(name: str, data: bytes | np.ndarray) -> bytes:
+def _digest(name: str, data: np.ndarray) -> bytes:
     digest = hashlib.sha256(name.encode())
     digest.update(data)
     return digest.digest()

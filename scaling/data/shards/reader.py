@@ -205,7 +205,7 @@ class TokenSplit:
         def fetch() -> np.ndarray:
             assert self.cache is not None
             [tokens] = self.source.read([self._bounds(number, pieces)])
-            self.cache.store(self._piece_name(number, pieces), tokens.tobytes())
+            self.cache.store(self._piece_name(number, pieces), tokens)
             return tokens
 
         return fetch

@@ -114,7 +114,7 @@ class RemoteShards:
 
         files = RemoteFiles(address)
         self.address, self.layout, self.dtype = files.name, layout, dtype
-        self._fs, self._root = files.fs, files.root.rstrip("/")
+        self.fs, self._root = files.fs, files.root.rstrip("/")
 
     def read(self, ranges: Ranges) -> list[np.ndarray]:
         """Returns the tokens of each range.
@@ -122,32 +122,38 @@ class RemoteShards:
         Raises:
             CorpusError: A shard does not exist, or the store refuses a request again and again.
         """
+        answers = iter(self._fetch(self.requests(ranges)))
+        counts = [len(self.layout.parts(start, stop)) for start, stop in ranges]
+        parts = ([next(answers) for _ in range(count)] for count in counts)
+        return [np.frombuffer(part[0] if len(part) == 1 else b"".join(part), self.dtype) for part in parts]
+
+    def requests(self, ranges: Ranges) -> list[tuple[str, int, int]]:
+        """Returns path, first byte and byte after the last of each request: one for each shard of a range."""
         itemsize = np.dtype(self.dtype).itemsize
-        parts = [self.layout.parts(start, stop) for start, stop in ranges]
-        requests = [(shard.name, i * itemsize, j * itemsize) for range_parts in parts for shard, i, j in range_parts]
-        answers = iter(self._fetch(requests))
-        return [np.frombuffer(b"".join(next(answers) for _ in range_parts), self.dtype) for range_parts in parts]
+        parts = [part for start, stop in ranges for part in self.layout.parts(start, stop)]
+        return [(f"{self._root}/{shard.name}", i * itemsize, j * itemsize) for shard, i, j in parts]
 
     def _fetch(self, requests: Sequence[tuple[str, int, int]]) -> list[bytes]:
-        """Returns the bytes of each request (name, first byte, byte after the last), which is repeated if it fails."""
+        """Returns the bytes of each request, which is repeated if it fails."""
         answers: dict[int, bytes] = {}
         open_requests, wait = list(range(len(requests))), FIRST_WAIT
         for attempt in range(ATTEMPTS):
-            got = self._fs.cat_ranges(
-                [f"{self._root}/{requests[i][0]}" for i in open_requests],
+            got = self.fs.cat_ranges(
+                [requests[i][0] for i in open_requests],
                 [requests[i][1] for i in open_requests],
                 [requests[i][2] for i in open_requests],
                 on_error="return",
-                **({"batch_size": CONCURRENT_REQUESTS} if self._fs.async_impl else {}),
+                **({"batch_size": CONCURRENT_REQUESTS} if self.fs.async_impl else {}),
             )
             failed = []
             for i, answer in zip(open_requests, got, strict=True):
-                name, first, end = requests[i]
+                path, first, end = requests[i]
                 if isinstance(answer, bytes) and len(answer) == end - first:
                     answers[i] = answer
                     continue
                 failed.append(i)
                 if isinstance(answer, PERMANENT_ERRORS) or attempt == ATTEMPTS - 1:
+                    name = path.rpartition("/")[2]
                     raise CorpusError(f"{self.address}/{name}: {_reason(answer, end - first)}") from None
             if not failed:
                 break

@@ -12,7 +12,7 @@ import pytest
 
 from scaling.data.shards.cache import PieceCache
 
-PIECE = bytes(range(256)) * 4
+PIECE = np.tile(np.arange(256, dtype=np.uint8), 4)
 PROCESS = """
 import sys, numpy as np
 from pathlib import Path
@@ -21,12 +21,12 @@ from scaling.data.shards.cache import PieceCache
 folder, seed = Path(sys.argv[1]), int(sys.argv[2])
 cache, rng = PieceCache(folder, 20_000), np.random.default_rng(seed)
 for number in rng.integers(0, 60, 120):
-    name, data = f"n{number}", bytes([number]) * int(500 + 20 * number)
+    name, data = f"n{number}", np.full(500 + 20 * int(number), number, np.uint8)
     found = cache.read(name)
     if found is None:
         cache.store(name, data)
     else:
-        assert found.tobytes() == data
+        assert np.array_equal(found, data)
     total = 0
     for path in folder.iterdir():
         try:
@@ -49,11 +49,11 @@ def test_a_piece_read_longest_ago_leaves_first_and_the_limit_holds(tmp_path: Pat
         os.utime(tmp_path / "c" / f"p{i}.piece", ns=(i, i))
     assert stored(cache) == {"p0", "p1", "p2", "p3"}
     read = cache.read("p0")
-    assert read is not None and read.tobytes() == PIECE
+    assert read is not None and np.array_equal(read, PIECE)
     cache.store("p4", PIECE)
     assert stored(cache) == {"p0", "p2", "p3", "p4"}
-    assert read.tobytes() == PIECE and cache.read("p1") is None
-    cache.store("large", PIECE * 5)
+    assert np.array_equal(read, PIECE) and cache.read("p1") is None
+    cache.store("large", np.tile(PIECE, 5))
     assert "large" not in stored(cache)
 
 
@@ -74,7 +74,7 @@ def test_the_limit_holds_after_a_kill_and_for_a_smaller_limit(tmp_path: Path) ->
 def test_a_damaged_piece_is_named_and_removed(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture) -> None:
     cache = PieceCache(tmp_path, 10_000)
     cache.store("p", PIECE)
-    cache.store("q", PIECE[::-1])
+    cache.store("q", PIECE[::-1].copy())
     assert cache.read("p") is not None  # verified once, and again when the file changes
     path = tmp_path / "p.piece"
     data = path.read_bytes()
