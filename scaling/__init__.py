@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from scaling.config.schedule import ScheduleConfig
     from scaling.config.validation import ConfigError
     from scaling.data.corpus import TextCorpus, TokenCorpus
+    from scaling.data.prepare.options import PrepareOptions
     from scaling.data.tasks.family import Item
     from scaling.data.tokens import CorpusError, TokenFile
     from scaling.evaluation.config import EvaluationOptions
@@ -60,6 +61,7 @@ _MODULES = {
     "ModelConfig": "scaling.config.model",
     "OptimizerConfig": "scaling.config.optimizer",
     "Placement": "scaling.config.placement",
+    "PrepareOptions": "scaling.data.prepare.options",
     "Record": "scaling.store.record",
     "RunConfig": "scaling.config.run",
     "Sampling": "scaling.inference.options",
@@ -81,9 +83,9 @@ _MODULES = {
 }
 __all__ = [
     "ConfigError", "CorpusError", "Counts", "DataConfig", "EvalConfig", "EvaluationOptions", "Item", "ModelConfig",
-    "OptimizerConfig", "Placement", "Record", "RunConfig", "Sampling", "ScheduleConfig", "Store", "StoreError",
-    "TextCorpus", "TokenCorpus", "TokenFile", "count", "evaluate", "export_model", "generate", "import_model",
-    "init_from", "open_store", "prepare", "train",
+    "OptimizerConfig", "Placement", "PrepareOptions", "Record", "RunConfig", "Sampling", "ScheduleConfig", "Store",
+    "StoreError", "TextCorpus", "TokenCorpus", "TokenFile", "count", "evaluate", "export_model", "generate",
+    "import_model", "init_from", "open_store", "prepare", "train",
 ]  # fmt: skip
 
 

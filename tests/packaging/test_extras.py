@@ -27,6 +27,9 @@ pytestmark = pytest.mark.docs
         ("scaling prepare tfds:ag_news_subset,feature=description --store S", "tensorflow", "data"),
         ("scaling prepare seqio:task,module=tasks --store S", "seqio", "data"),
         ("scaling prepare text:text.txt --tokenizer sentencepiece:300 --store S", "sentencepiece", "data"),
+        ("scaling prepare text:text.txt --tokenizer sentencepiece:a.model --store S", "sentencepiece", "data"),
+        ("scaling prepare text:text.txt --tokenizer hf:tokenizer.json --store S", "tokenizers", "data"),
+        ("scaling prepare text:text.txt --tokenizer tiktoken:gpt2 --store S", "tiktoken", "data"),
         ("scaling train run.json --store S --place wandb=online", "wandb", "wandb"),
         (f"{LAUNCH} --wandb", "wandb", "wandb"),
         (f"{LAUNCH} --engine slurm --dry-run", "submitit", "slurm"),
@@ -44,6 +47,8 @@ def test_the_error_names_the_extra(
 ) -> None:
     (tmp_path / "text.txt").write_text("some text\n" * 1000)
     (tmp_path / "tasks.py").touch()
+    for name in ("a.model", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
     write_config(tmp_path / "run.json", "a" * 64)
     check(installed_wheel.run("-m", *command.split(), folder=tmp_path, missing=[missing], check=False), extra)
 

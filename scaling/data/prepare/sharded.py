@@ -7,6 +7,7 @@ FOLDER/SLUG-HASH16.shards/manifest.json     names that folder: HASH16 is known a
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ TRAINING_BYTES = (
     100_000_000  # of a corpus of shards that a SentencePiece model is trained on, which holds them in memory
 )
 STREAM_PARTS = 20  # the last of so many parts of a stream is the validation split
-PARTS = ".parts"
+PARTS, ABOUT = ".parts", "about.json"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ def write_shards(spec: str, corpus: TextCorpus | TokenCorpus, folder: Path, name
     corpus = skip_bad_records(spec, corpus, bad)
     plan = plan_work(spec, corpus, folder, name, options)
     work, shards = plan.work, ShardFolder(plan.work.address)
+    about = {"corpus": plan.name, "tokenizer": work.tokenizer[0], "shard_tokens": work.shard_tokens}
+    shards.write(ABOUT, json.dumps(about | {"jobs": len(work.jobs)}).encode())  # before the work: whether it can be
     shards.remove_partial_files()
     journals, sizes = read_journals(shards, len(work.jobs)), shards.sizes()
     usable = [

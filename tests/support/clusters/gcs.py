@@ -39,7 +39,7 @@ def gcs_emulator(bucket: str) -> Iterator[dict[str, str]]:
 
 def wait_for_port(port: int, server: subprocess.Popen) -> None:
     """Waits until a server accepts connections."""
-    for _ in range(300):
+    for _ in range(1800):
         assert server.poll() is None
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
