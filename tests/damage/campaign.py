@@ -97,6 +97,8 @@ def repeats(kind: FileKind, damage: Damage, chosen: Command) -> int:
         return int(READS_FOLDER.get(kind.name, chosen.reads[0] if chosen.reads else "") in chosen.reads)
     if kind.name not in chosen.reads:
         return int(damage.name in UNREAD and chosen.name in CHEAP and not kind.is_input)
+    if damage.name == "hostile-code":
+        return damage.variants  # few cases, each of another kind
     if chosen.cost > LONGEST and not chosen.writes:
         return int(damage.name in (FEW if chosen.cost < 2 * LONGEST else FEWEST))
     return min(damage.variants, max(1, round(REPEATS * math.sqrt(damage.variants) / max(chosen.cost, 0.2))))

@@ -124,7 +124,7 @@ COMMANDS = (
 
 CHECKPOINTS = ("checkpoint-manifest", "checkpoint-state", "checkpoint-metadata", "checkpoint")
 SHARED = ("shared-manifest", "shared-curve", "shared-state", "shared-checkpoint")
-TRAINED = ("record", "run", "config", "tokens", *CHECKPOINTS)
+TRAINED = ("record", "run", "config", "curve", "tokens", *CHECKPOINTS)
 TASKS = ("--tasks", "copying-2", "--items", "5")
 TRAINED_COMMANDS = (
     Command("generate", ("scaling", "generate", "RUN", "--store", "STORE", "--prompt", "a", "--tokens", "5"),
@@ -136,12 +136,12 @@ TRAINED_COMMANDS = (
     Command("attention", ("scaling", "attention", "RUN", "--store", "STORE", "--prompt", "abc", "--out", "OUT/a.json"),
             TRAINED, cost=1.0, training=True, one_run=True),
     Command("train", ("scaling", "train", "STORE/runs/RUN/config.json", "--store", "STORE"),
-            (*TRAINED, "curve", "checkpoint-curve", "lease", *SHARED), cost=2.0, training=True, one_run=True,
+            (*TRAINED, "checkpoint-curve", "lease", *SHARED), cost=2.0, training=True, one_run=True,
             writes=True),
     Command("train-resumed", ("scaling", "train", "INPUT/config.json", "--store", "STORE", "--set", "steps=60"),
             ("tokens", *SHARED), cost=3.0, training=True, one_run=True, writes=True),
     Command("launch", ("sweeps", "launch", "INPUT/small.jsonl", "--store", "STORE", "--workers", "1"),
-            (*TRAINED, "curve", "sweep", "placement", "lease", "launch-lock", "launch-log", *SHARED), cost=3.0,
+            (*TRAINED, "sweep", "placement", "lease", "launch-lock", "launch-log", *SHARED), cost=3.0,
             training=True, writes=True, rewrites=("placement", "launch-lock", "launch-log")),
 )  # fmt: skip
 

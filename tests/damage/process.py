@@ -1,6 +1,6 @@
 """Commands in processes with limits: a server with the imported packages forks one process per command.
 
-A command costs what it computes, not what Python takes to import its libraries. Its process has a time limit, a memory
+A command costs what it computes, not what Python takes to import its libraries. Its process has time limits, a memory
 limit and no right to read files against their modes (a process of root has it otherwise); what it writes to either
 stream is kept.
 """
@@ -14,6 +14,7 @@ import errno
 import gc
 import importlib
 import json
+import math
 import os
 import pkgutil
 import resource
@@ -37,6 +38,7 @@ MEMORY_BYTES = 4 << 30  # address space of a command without JAX, which reserves
 CAPABILITIES = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH of linux/capability.h
 PR_CAPBSET_DROP, CAPABILITY_VERSION = 24, 0x20080522
 POLL_SECONDS = 0.002
+WAITING = 5  # a machine that others use runs a command for a part of the time
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Request:
     Attributes:
         words: Package and arguments.
         folder: Working directory; streams are written to `stdout` and `stderr` beside it.
-        seconds: Time limit.
+        seconds: Limit of processor time; of other time it is WAITING times as much.
         training: Whether the command may use JAX.
         index: Whether the store's cache of records is used although the store is small.
     """
@@ -77,7 +79,7 @@ class Server:
         environment |= {
             "PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_COLOR": "1", "MPLBACKEND": "Agg", "XLA_FLAGS": "",
             "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2", "OPENBLAS_NUM_THREADS": "1",
-            "SCALING_LEASE_SECONDS": "2",
+            "SCALING_LEASE_SECONDS": "2", "SCALING_USER_CODE_SECONDS": "20",
         }  # fmt: skip
         environment.pop("JAX_NUMPY_RANK_PROMOTION", None)
         self.process = subprocess.Popen(
@@ -133,8 +135,8 @@ def serve(libraries: list[str]) -> None:
 
 
 def wait(pid: int, seconds: float) -> int | None:
-    """Waits for a process and ends its group; returns its exit status, None after the time limit."""
-    deadline, state = time.monotonic() + seconds, (0, 0)
+    """Waits for a process and ends its group; returns its exit status, None after a time limit."""
+    deadline, state = time.monotonic() + WAITING * seconds, (0, 0)
     while state[0] == 0 and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
         state = os.waitpid(pid, os.WNOHANG)
@@ -143,7 +145,8 @@ def wait(pid: int, seconds: float) -> int | None:
     if state[0] == 0:
         os.waitpid(pid, 0)
         return None
-    return os.waitstatus_to_exitcode(state[1])
+    status = os.waitstatus_to_exitcode(state[1])
+    return None if status in (-signal.SIGXCPU, -signal.SIGKILL) else status
 
 
 def run_child(request: Request) -> None:
@@ -159,6 +162,8 @@ def run_child(request: Request) -> None:
         os.environ["TMPDIR"] = str(beside / "temporary")
         if not request.training:
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        limit = math.ceil(request.seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         drop_capabilities()
         status = call_main(request)
     except BaseException:

@@ -157,7 +157,7 @@ def frame_location(frame: FrameType | None) -> str:
 
 def error_line(error: BaseException) -> str | None:
     """Returns `FILE.py, line N: ErrorType: message` of an error raised inside a user's code, None of another error."""
-    message = printable(" ".join(str(error).split()))
+    message = printable(" ".join(_message(error).split()))
     described = f"{type(error).__name__}: {message}" if message else type(error).__name__
     if isinstance(error, UserCodeTimeout):
         described = message
@@ -165,6 +165,14 @@ def error_line(error: BaseException) -> str | None:
         return f"{shown_path(error.filename)}, line {error.lineno}: {type(error).__name__}: {error.msg}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename in _user_files]
     return f"{shown_path(frames[-1].filename)}, line {frames[-1].lineno}: {described}" if frames else None
+
+
+def _message(error: BaseException) -> str:
+    """Returns the message of an error; empty if making it is an error too, as it may be for a class of the user's."""
+    try:
+        return str(error)
+    except BaseException:
+        return ""
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

@@ -38,6 +38,7 @@ def fit(runs, law):
         ("raise ValueError('not\\n\\x1b[2Jthis')", 3, r"ValueError: not \x1b[2Jthis"),
         ("return law(N, D, E=E, A=A, alpha=alpha)", 3, "RecursionError: maximum recursion depth exceeded"),
         ("sys.exit(0)", 3, "SystemExit: 0"),
+        ("raise type('Own', (Exception,), {'__str__': lambda self: 1 / 0})", 3, "Own"),
         ("__import__('os')._exit(3)", 3, "SystemExit: 3"),
         ("raise KeyboardInterrupt", 3, "KeyboardInterrupt"),
         ("raise GeneratorExit", 3, "GeneratorExit"),
