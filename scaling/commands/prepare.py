@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 CORPUS_HELP = (
     "cpython (the source of Python's standard library), text:PATH (a file or folder: text in UTF-8, JSON lines with a "
     "field text), jsonl:PATH, parquet:PATH, hf:PATH or arrayrecord:PATH (files, folders, globs, addresses), "
-    "tfds:NAME,feature=text, seqio:TASK,module=MODULE, mix:cpython=0.8,addition:1-5=0.2 (by share of the bytes), "
-    "FILE.py:NAME,key=value (a function of yours that yields documents), or one made by a rule; all kinds: "
-    f"{', '.join(CORPORA)}"
+    "megatron:PREFIX, nanogpt:PATH or npy:PATH (tokens that others made), tfds:NAME,feature=text, "
+    "seqio:TASK,module=MODULE, mix:cpython=0.8,addition:1-5=0.2 (by share of the bytes, of the tokens with by=tokens; "
+    "a part with options in parentheses: (jsonl:PATH,field=content)=0.5), FILE.py:NAME,key=value (a function of yours "
+    f"that yields documents), or one made by a rule; all kinds: {', '.join(CORPORA)}"
 )
 
 

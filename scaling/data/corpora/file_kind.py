@@ -12,16 +12,18 @@ from scaling.data.tokens import CorpusError
 TEXT, JSON_LINES = "text", "JSON lines"
 HEAD_BYTES = 1 << 16  # of a file, that are read to find out what it is
 UNPACK, CONVERT = "unpack it and give the files", "write its text as UTF-8, or as JSON lines with a field text"
+UNPACK_LINES = "decompress it first, or prepare JSON lines as jsonl:PATH"
+USE_PARQUET = "prepare it as parquet:PATH, with column= for its text"
 DECOMPRESS, ENCODE = "decompress it first", "convert it to UTF-8 first"
 LEAVE_OUT = "move it out of the folder"
 BLANK = codecs.BOM_UTF8 + b" \t\r\n"
 SIGNATURES = (  # offset, first bytes, what the file is, what to do
-    (0, b"\x1f\x8b", "compressed by gzip", DECOMPRESS), (0, b"\x28\xb5\x2f\xfd", "compressed by zstd", DECOMPRESS),
+    (0, b"\x1f\x8b", "compressed by gzip", UNPACK_LINES), (0, b"\x28\xb5\x2f\xfd", "compressed by zstd", UNPACK_LINES),
     (0, b"\xfd7zXZ\x00", "compressed by xz", DECOMPRESS), (4, b"1AY&SY", "compressed by bzip2", DECOMPRESS),
     (0, b"\x04\x22\x4d\x18", "compressed by lz4", DECOMPRESS), (0, b"PK\x03\x04", "a zip archive", UNPACK),
     (0, b"PK\x05\x06", "a zip archive", UNPACK), (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (257, b"ustar", "a tar archive", UNPACK), (0, b"Rar!\x1a", "a rar archive", UNPACK),
-    (0, b"PAR1", "a Parquet file", CONVERT), (0, b"ARROW1", "an Arrow file", CONVERT),
+    (0, b"PAR1", "a Parquet file", USE_PARQUET), (0, b"ARROW1", "an Arrow file", CONVERT),
     (0, b"FEA1", "a Feather file", CONVERT), (0, b"Obj\x01", "an Avro file", CONVERT),
     (0, b"\x89HDF", "an HDF5 file", CONVERT), (0, b"SQLite format 3\x00", "an SQLite database", CONVERT),
     (0, b"%PDF-", "a PDF document", CONVERT), (0, b"{\\rtf", "an RTF document", CONVERT),
@@ -31,13 +33,15 @@ SIGNATURES = (  # offset, first bytes, what the file is, what to do
     (0, codecs.BOM_UTF16_LE, "text in UTF-16", ENCODE), (0, codecs.BOM_UTF16_BE, "text in UTF-16", ENCODE),
 )  # fmt: skip
 SUFFIXES = {  # last part of the name: what the file is, what to do
+    **dict.fromkeys((".gz", ".zst", ".zstd"), ("compressed, by its name", UNPACK_LINES)),
+    ".parquet": ("a Parquet file, by its name", USE_PARQUET),
     **dict.fromkeys(
-        (".gz", ".tgz", ".zst", ".zstd", ".xz", ".lzma", ".bz2", ".lz4", ".br", ".sz", ".snappy"),
+        (".tgz", ".xz", ".lzma", ".bz2", ".lz4", ".br", ".sz", ".snappy"),
         ("compressed, by its name", DECOMPRESS),
     ),
     **dict.fromkeys((".zip", ".tar", ".7z", ".rar"), ("an archive, by its name", UNPACK)),
     **dict.fromkeys(
-        (".parquet", ".arrow", ".feather", ".orc", ".avro", ".tfrecord", ".tfrecords", ".h5", ".hdf5", ".sqlite"),
+        (".arrow", ".feather", ".orc", ".avro", ".tfrecord", ".tfrecords", ".h5", ".hdf5", ".sqlite"),
         ("a binary table, by its name", CONVERT),
     ),
     **dict.fromkeys(
