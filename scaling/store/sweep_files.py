@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling.store.files import DamagedFileError, read_json
+from scaling.config.run import RunConfig, run_id
+from scaling.config.validation import ConfigError, UnknownFieldError, one_line, to_dict
+from scaling.store.config_cache import run_config_from_dict
+from scaling.store.files import DamagedFileError, NewerFileError, read_json
 
 SWEEP_REMEDY = "`python -m sweeps launch` of the sweep writes it again; or restore the file from a copy"
 RUN_ID = re.compile("[0-9a-f]{64}")
@@ -35,6 +39,32 @@ def read_sweep(path: Path) -> list[dict[str, Any]]:
                 path, f"run {number}: {field} is missing or has a value of another type", SWEEP_REMEDY
             )
     return runs
+
+
+def check_planned(path: Path, entries: list[dict[str, Any]], configs: Mapping[str, RunConfig]) -> None:
+    """Checks that the configs of a sweep's file have the run ids beside them, before the file is written again.
+
+    Args:
+        path: The file.
+        entries: Its runs, as `read_sweep` returns them.
+        configs: Config of each planned run, by run id. Runs with the same config are not checked further.
+
+    Raises:
+        NewerFileError: A config has a field of a newer version.
+        DamagedFileError: A config is not valid, or is not that of its run id.
+    """
+    for number, entry in enumerate(entries):
+        name, config = entry["run_id"], configs.get(entry["run_id"])
+        if config is not None and entry["config"] == to_dict(config):
+            continue
+        try:
+            found = run_id(run_config_from_dict(entry["config"]))
+        except UnknownFieldError as error:
+            raise NewerFileError(path, error.fields) from None
+        except (ConfigError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise DamagedFileError(path, f"run {number}: {one_line(error)}", SWEEP_REMEDY) from None
+        if found != name:
+            raise DamagedFileError(path, f"run {number}: run_id = {name}, but its config has {found}", SWEEP_REMEDY)
 
 
 def read_placement(path: Path) -> dict[str, Any]:

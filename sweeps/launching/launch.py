@@ -18,6 +18,7 @@ from scaling.store.files import DamagedFileError
 from scaling.store.lease import LeaseHeldError
 from scaling.store.origin.anonymous import PrivateNames, is_anonymous
 from scaling.store.record import Store
+from scaling.store.sweep_files import check_planned
 from sweeps.cost.caps import Caps, MachineTime, cap_message, plan_spending, runs_within_caps
 from sweeps.engines import Engine, get_engine
 from sweeps.engines.events import Event
@@ -146,12 +147,15 @@ def write_sweep(store: Store, sweep: str, sweep_plan: Plan, separate: bool = Fal
 
     Raises:
         SweepError: The store has a sweep with this name on another corpus.
+        DamagedFileError: The file of the sweep cannot be read but may be intact, such as one of a newer version.
     """
+    corpus, runs = sweep_plan.corpus, sweep_plan.runs
     try:
-        corpus, entries = sweep_plan.corpus, store.sweep(sweep) or []
+        entries = store.sweep(sweep) or []
+        check_planned(store.root / "sweeps" / f"{sweep}.json", entries, {run.run_id: run.config for run in runs})
     except DamagedFileError as error:
         set_aside(store, error)
-        corpus, entries = sweep_plan.corpus, []
+        entries = []
     for entry in entries:
         data = entry["config"]["data"]
         if data["tokens"] != corpus.tokens:
@@ -159,7 +163,6 @@ def write_sweep(store: Store, sweep: str, sweep_plan: Plan, separate: bool = Fal
                 f"sweep {sweep} in {store.address} is on corpus {data.get('corpus') or data['tokens'][:12]}: "
                 f"choose another name for the sweep on {corpus.name} with --as NAME"
             )
-    runs = sweep_plan.runs
     run_ids = [run.run_id for run in runs]
     planned = set(run_ids)
     dropped = sum(entry["run_id"] not in planned for entry in entries)

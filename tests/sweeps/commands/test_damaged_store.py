@@ -13,6 +13,7 @@ import pytest
 
 from scaling.config.run import RunConfig, dumps, run_id
 from scaling.counting.counts import parameters, run_flops
+from scaling.store.files import DamagedFileError
 from scaling.store.record import Record, Store
 from sweeps.launching.launch import launch, write_sweep
 from sweeps.launching.options import LaunchOptions
@@ -114,6 +115,28 @@ def test_a_launch_sets_a_damaged_record_aside_and_trains_its_run_alone(
     assert len((store.root / "commands").read_text().split("config.json")) == 2  # one run was trained
     assert [record.status for record in store.records()] == ["done"] * 4
     assert {other: other.read_bytes() for other in before} == before
+
+
+@pytest.mark.parametrize(("field", "value"), [("seed", 7), ("precision", [1]), ("later_field", 1)])
+def test_a_launch_never_writes_over_a_sweep_whose_configs_are_not_those_of_its_runs(
+    store: Store, field: str, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, corpus = store.root / "sweeps" / "grid.json", stored_corpus(store)
+    plan, before = plan_sweep(trained_grid(corpus), corpus, store), path.read_bytes()
+    write_sweep(store, "grid", plan)
+    assert path.read_bytes() == before and not capsys.readouterr().err
+    data = json.loads(before)
+    data["runs"][1]["config"][field] = value
+    path.write_text(json.dumps(data))
+    damaged = path.read_bytes()
+    if field == "later_field":
+        with pytest.raises(DamagedFileError, match="later_field is unknown: written by a newer version of scaling"):
+            write_sweep(store, "grid", plan)
+        assert path.read_bytes() == damaged
+        return
+    write_sweep(store, "grid", plan)
+    assert f"{path}: damaged: run 1: " in capsys.readouterr().err
+    assert path.with_name("grid.json.damaged").read_bytes() == damaged and path.read_bytes() == before
 
 
 def test_a_record_of_a_newer_version_is_named_as_such_and_never_overwritten(
