@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> int:
     from scaling.commands import evaluate
     from scaling.config.placement import Placement
     from scaling.config.run import load_configs, override
+    from scaling.config.user_code.process_exit import END_PROCESS
     from scaling.config.validation import ConfigError, from_dict
     from scaling.data.anonymize import make_anonymous
     from scaling.distributed import collectives, hosts
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if host is not None and not hosts.is_supervised():
         return hosts.supervise(host, sys.argv[1:])
     with process.stop_signals(
-        signal.SIGTERM, signal.SIGINT, at_second=lambda number, _: os._exit(128 + number)
+        signal.SIGTERM, signal.SIGINT, at_second=lambda number, _: END_PROCESS(128 + number)
     ) as received:
         if host is not None:
             hosts.join_hosts(host)

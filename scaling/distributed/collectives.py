@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from scaling.config.exit_status import STOPPED
+from scaling.config.user_code.process_exit import END_PROCESS
 from scaling.config.validation import ConfigError, one_line
 
 DEADLINE_SECONDS = 300.0  # longest time in which a host must start or respond
@@ -135,7 +135,7 @@ def exit_after_host_loss(error: HostLostError) -> NoReturn:
     print(f"scaling train: host {jax.process_index()} of {jax.process_count()}: {error}", file=sys.stderr)
     sys.stderr.flush()
     sys.stdout.flush()
-    os._exit(STOPPED)
+    END_PROCESS(STOPPED)
 
 
 def shut_down() -> None:

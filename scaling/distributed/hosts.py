@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 from scaling.config.exit_status import FAILED, STOPPED
 from scaling.config.options import add_options, option, read_options
+from scaling.config.user_code.process_exit import END_PROCESS
 from scaling.config.validation import ConfigError, require
 from scaling.distributed import collectives
 from scaling.distributed.collectives import DEADLINE_SECONDS, host_lost_message
@@ -188,4 +189,4 @@ def join_hosts(host: Host) -> None:
 
 def _end_with_parent() -> None:
     sys.stdin.read()
-    os._exit(STOPPED)
+    END_PROCESS(STOPPED)
