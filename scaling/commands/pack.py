@@ -33,6 +33,8 @@ def train_packs(job: TrainJob, train_alone: Callable[[TrainJob], int]) -> int:
 
     if job.pack is None or job.pack < 1:
         raise ConfigError(f"--pack {job.pack}: must be 1 or more")
+    if job.placement.profile:
+        print(f"profile {job.placement.profile}: runs of a pack are not traced: leave --pack out", file=sys.stderr)
     worst, remaining = DONE, list[RunConfig]()
     for group in group_into_packs(job.configs, job.pack, job.placement):
         status, not_trained = (DONE, group) if len(group) == 1 else train_group(job, group)

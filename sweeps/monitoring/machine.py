@@ -9,8 +9,9 @@ from typing import Any
 from scaling.store.cost import MACHINE_FACTS
 
 GIB = 2**30
-LISTED_PARTS = 4  # largest number of parts of the wall time, besides the steps, in a line
+LISTED_PARTS = 3  # largest number of parts of the wall time, besides the steps, in a line
 LEAST_SHARE = 0.005  # of the wall time, of a part that is listed
+PEAK_SOURCES = {"published", "measured"}
 PART_NAMES = {
     "lost": "steps computed again",
     "input": "input",
@@ -51,7 +52,7 @@ def machine_totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         totals["goodput"] = round(totals["timing"].get("steps", 0.0) / totals["timing"]["wall"], 6)
     used = [machine for machine in machines if "mfu" in machine]
     if used:
-        sources = sorted({machine["peak_source"] for machine in used if "peak_source" in machine})
+        sources = sorted({machine.get("peak_source") for machine in used} & PEAK_SOURCES)
         totals |= {"mfu": statistics.median(machine["mfu"] for machine in used), "mfu_runs": len(used)}
         totals["peak_source"] = " and ".join(sources)
     peaks = [machine["memory_peak_bytes"] for machine in machines if "memory_peak_bytes" in machine]
@@ -67,13 +68,13 @@ def machine_lines(totals: Mapping[str, Any]) -> list[str]:
     """Returns the figures of `machine_totals` as at most two lines of some 80 characters; none without figures."""
     parts = []
     if "mfu" in totals:
-        parts.append(f"MFU {share(totals['mfu'])} of {totals['peak_source'] or 'unknown'} peak (median)")
+        parts.append(f"MFU {share(totals['mfu'])} of the {totals['peak_source']} peak (median)".replace("  ", " "))
     if "goodput" in totals:
         parts.append(f"goodput {share(totals['goodput'])}")
     if "memory_peak_bytes" in totals:
         parts.append(f"peak memory {gibibytes(totals['memory_peak_bytes'])}")
     if totals.get("slow_steps"):
-        parts.append(f"{totals['slow_steps']:,} slow steps")
+        parts.append(slow_steps(totals["slow_steps"]))
     lines = [", ".join(parts)] if parts else []
     timing = totals.get("timing", {})
     shares = {label: timing.get(name, 0.0) / timing["wall"] for name, label in PART_NAMES.items()} if timing else {}
@@ -86,6 +87,11 @@ def machine_lines(totals: Mapping[str, Any]) -> list[str]:
 def share(value: float) -> str:
     """Formats a share of the peak or of the wall time, such as 34% or 0.4%."""
     return f"{100 * value:.0f}%" if value >= 0.0995 else f"{100 * value:.2g}%"
+
+
+def slow_steps(count: int) -> str:
+    """Formats a number of slow steps."""
+    return f"{count:,} slow step{'s' * (count != 1)}"
 
 
 def gibibytes(count: float) -> str:

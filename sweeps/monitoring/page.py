@@ -104,7 +104,8 @@ def summary(status: dict[str, Any]) -> dict[str, Any]:
         "bar_width": f"{100 * share:.1f}",
         "time_left": duration(seconds_left) if seconds_left else "",
         "cost": [
-            line[:1].upper() + line[1:] for line in (*cost_lines(status["cost"]), *machine_lines(status.get("machine", {})))
+            line[:1].upper() + line[1:]
+            for line in (*cost_lines(status["cost"]), *machine_lines(status.get("machine", {})))
         ],
     }
 
@@ -260,7 +261,7 @@ def runs_table(status: dict[str, Any]) -> Table:
             lowest[tuple(run["by"])] = min(run["loss"], lowest.get(tuple(run["by"]), math.inf))
     names = (status["axes"]["x"], *status["axes"]["by"])
     swept = [name for name in names if name not in ("N", "D")]
-    machine = MACHINE_COLUMNS if any("machine" in run for run in status["runs"]) else ()
+    machine = MACHINE_COLUMNS[:2] if any("machine" in run for run in status["runs"]) else ()  # wide enough
     figures = ("N", "D", "C", "steps", "held-out loss", "machine time", *machine)
     columns = [Column("run", "code"), Column("state", "state"), *map(Column, swept), Column("width × layers", "text")]
     rows = []
@@ -272,6 +273,6 @@ def runs_table(status: dict[str, Any]) -> Table:
         seconds = duration(run["machine_seconds"]) if "machine_seconds" in run else ""
         sizes = [short_count(run[name]) for name in "NDC"]
         cells = (run["run_id"][:12], run["state"], *fields, size(run), *sizes, f"{run['steps']:,}", loss, seconds)
-        rows.append((*cells, *(machine_cells(run) if machine else ())))
+        rows.append((*cells, *machine_cells(run)[: len(machine)]))
     unlisted = len(status["runs"]) - len(rows)
     return Table(columns=[*columns, *map(Column, figures)], rows=rows, unlisted=f"{unlisted:,}" if unlisted else "")

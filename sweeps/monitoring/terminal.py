@@ -15,7 +15,7 @@ from scaling.config.text import printable
 from sweeps.format import duration, short_count, text_table
 from sweeps.monitoring.axes import NAMES, Row, loss_curves, sorted_keys
 from sweeps.monitoring.braille import LETTERS, PlotAxes, plot
-from sweeps.monitoring.machine import machine_lines, share
+from sweeps.monitoring.machine import machine_lines, share, slow_steps
 from sweeps.monitoring.status import STATES
 from sweeps.planning.plan import DAMAGED
 
@@ -279,7 +279,7 @@ def run_line(run: Row) -> str:
     if run["state"] == "running" and "mfu" in machine:
         parts.append(f"MFU {share(machine['mfu'])}")
     if machine.get("slow_steps"):
-        parts.append(f"{machine['slow_steps']:,} slow steps")
+        parts.append(slow_steps(machine["slow_steps"]))
     if run["state"] in RESUMABLE:
         parts.append("resumes at the next launch")
     if run["state"] not in STATES:
