@@ -26,10 +26,27 @@ pytestmark = pytest.mark.docs
         ("scaling prepare tfds:ag_news_subset,feature=description --store S", "tensorflow_datasets", "data"),
         ("scaling prepare tfds:ag_news_subset,feature=description --store S", "tensorflow", "data"),
         ("scaling prepare seqio:task,module=tasks --store S", "seqio", "data"),
+        ("scaling prepare hf:folder --store S", "datasets", "data"),
+        ("scaling prepare arrayrecord:folder --store S", "array_record", "data"),
+        ("scaling prepare jsonl:gs://bucket/folder --store S", "fsspec", "cloud"),
+        ("scaling prepare parquet:s3://bucket/folder --store S", "s3fs", "cloud"),
         ("scaling prepare text:text.txt --tokenizer sentencepiece:300 --store S", "sentencepiece", "data"),
+        ("scaling prepare hf:folder --store S", "datasets", "data"),
+        ("scaling prepare arrayrecord:folder --store S", "array_record", "data"),
+        ("scaling prepare jsonl:gs://bucket/folder --store S", "fsspec", "cloud"),
+        ("scaling prepare parquet:s3://bucket/folder --store S", "s3fs", "cloud"),
         ("scaling prepare text:text.txt --tokenizer sentencepiece:a.model --store S", "sentencepiece", "data"),
+        ("scaling prepare hf:folder --store S", "datasets", "data"),
+        ("scaling prepare arrayrecord:folder --store S", "array_record", "data"),
+        ("scaling prepare jsonl:gs://bucket/folder --store S", "fsspec", "cloud"),
+        ("scaling prepare parquet:s3://bucket/folder --store S", "s3fs", "cloud"),
         ("scaling prepare text:text.txt --tokenizer hf:tokenizer.json --store S", "tokenizers", "data"),
+        ("scaling prepare hf:folder --store S", "datasets", "data"),
+        ("scaling prepare arrayrecord:folder --store S", "array_record", "data"),
+        ("scaling prepare jsonl:gs://bucket/folder --store S", "fsspec", "cloud"),
+        ("scaling prepare parquet:s3://bucket/folder --store S", "s3fs", "cloud"),
         ("scaling prepare text:text.txt --tokenizer tiktoken:gpt2 --store S", "tiktoken", "data"),
+        ("scaling import hf:model --store S", "safetensors", "hf"),
         ("scaling train run.json --store S --place wandb=online", "wandb", "wandb"),
         (f"{LAUNCH} --wandb", "wandb", "wandb"),
         (f"{LAUNCH} --engine slurm --dry-run", "submitit", "slurm"),
@@ -50,6 +67,7 @@ def test_the_error_names_the_extra(
     for name in ("a.model", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
     write_config(tmp_path / "run.json", "a" * 64)
+    write_model(tmp_path / "model")
     check(installed_wheel.run("-m", *command.split(), folder=tmp_path, missing=[missing], check=False), extra)
 
 
@@ -66,6 +84,12 @@ def write_config(path: Path, tokens: str) -> None:
     model = {"vocab": 16, "width": 8, "layers": 1, "heads": 1, "mlp_width": 16}
     config = {"model": model, "data": {"tokens": tokens, "length": 8}, "optimizer": {"lr": 0.01}}
     path.write_text(json.dumps({**config, "batch": 2, "steps": 2}))
+
+
+def write_model(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 1}))
+    (folder / "model.safetensors").touch()
 
 
 def check(done: subprocess.CompletedProcess[str], extra: str) -> None:

@@ -64,7 +64,7 @@ def test_json_lines_are_documents(tmp_path: Path, name: str, content: bytes) -> 
         (
             "a.txt",
             b"\x28\xb5\x2f\xfd\x00",
-            "is compressed by zstd: decompress it first, or prepare JSON lines as jsonl:PATH",
+            "is compressed by zstd: decompress it first, or prepare JSON",
         ),
         ("a.txt", zip_archive(), "is a zip archive: unpack it"),
         ("a.txt", tar_archive(), "is a tar archive: unpack it"),
