@@ -35,7 +35,7 @@ from scaling.data.shards.token_file import (
 
 __all__ = [
     "ALIGNMENT", "CHUNK_BYTES", "MAGIC", "SUFFIX", "TEXT_TOKENIZERS", "TOKEN_BYTES", "CorpusError", "ReadOptions",
-    "TokenArray", "TokenFile", "content_hash", "corpus_slug", "find_corpus", "find_tokens", "has_content",
+    "TokenArray", "TokenFile", "content_hash", "corpus_slug", "find_corpus", "find_tokens", "has_content", "is_sharded",
     "mark_verified", "open_tokens", "read_header", "token_dtype", "token_paths",
 ]  # fmt: skip
 

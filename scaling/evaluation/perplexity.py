@@ -10,7 +10,16 @@ from pathlib import Path
 
 from scaling.config.validation import require
 from scaling.data.corpora.specification import stored_corpus_name
-from scaling.data.tokens import SUFFIX, TEXT_TOKENIZERS, TokenFile, find_tokens, open_tokens, read_header
+from scaling.data.tokens import (
+    SUFFIX,
+    TEXT_TOKENIZERS,
+    TokenFile,
+    find_tokens,
+    is_sharded,
+    open_tokens,
+    read_header,
+    token_paths,
+)
 from scaling.data.windows import validation_windows
 from scaling.evaluation.config import PERPLEXITY
 from scaling.inference.load import TrainedModel
@@ -78,8 +87,8 @@ def open_text(model: TrainedModel, store: Store, tokens: str | None) -> TokenFil
         require_text(model.record)
         return open_tokens(find_tokens(store.token_files, model.config.data.tokens))
     path = Path(tokens)
-    if not path.is_file():
-        by_corpus = {read_header(file)["corpus"]: file for file in store.token_files.glob(f"*{SUFFIX}")}
+    if not (path.is_file() or (path.is_dir() and is_sharded(path))):
+        by_corpus = {read_header(file)["corpus"]: file for file in token_paths(store.token_files)}
         tokens = stored_corpus_name(tokens, store.token_files)
         require(
             tokens in by_corpus,
