@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,17 +37,23 @@ def write_token_corpus(
         folder: Folder of token files.
         options: Bad records.
     """
-    corpus = skip_bad_records(spec, corpus, BadRecords(spec, options.skip_bad))
+    bad = BadRecords(spec, options.skip_bad)
+    corpus, facts = skip_bad_records(spec, corpus, bad), dict(corpus.facts)
     for note in corpus.notes:
         print_note(spec, note)
-    source = TokenSource(stored_corpus_name(spec, folder), corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)
+
+    def read(documents: Callable[[], Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+        yield from documents()
+        facts.update(bad.facts)  # of all documents; the header is made after them
+
+    source = TokenSource(stored_corpus_name(spec, folder), corpus.tokenizer, corpus.vocab, corpus.eod, facts)
     if corpus.validation is not None:
-        return _write_splits(folder, source, corpus.documents(), corpus.validation())
+        return _write_splits(folder, source, read(corpus.documents), read(corpus.validation))
     if corpus.eod is None:
         total = corpus.total if corpus.total is not None else sum(len(array) for array in corpus.documents())
-        arrays = show_progress(spec, corpus.documents(), total, "tokens", len)
+        arrays = show_progress(spec, read(corpus.documents), total, "tokens", len)
         return write_tokens(folder, source, *_split_stream(arrays, total))
-    documents = ((is_validation(tokens.astype("<i8").tobytes()), tokens) for tokens in corpus.documents())
+    documents = ((is_validation(tokens.astype("<i8").tobytes()), tokens) for tokens in read(corpus.documents))
     return _write_documents(folder, source, documents, None, is_small=_is_small(corpus.documents()))
 
 
