@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, cast
 
 from scaling.config.validation import one_line
 from scaling.data.prepare.jobs import Work
@@ -98,8 +98,8 @@ def _distribute(workers: dict[Connection, Any], todo: list[tuple[int, Journal]])
     for connection in workers:
         start(connection)
     while running:
-        for connection in wait(list(running), POLL_SECONDS):
-            assert isinstance(connection, Connection)
+        for ready in wait(list(running), POLL_SECONDS):
+            connection = cast("Connection[Any, Any]", ready)
             try:
                 message = connection.recv()
             except (EOFError, OSError):
@@ -140,7 +140,7 @@ def serve(connection: Connection, work: Work, threads: int) -> None:
     except BaseException as error:
         if parent_is_alive():
             is_sent = isinstance(error, CorpusError | OSError) and not isinstance(error, BrokenPipeError)
-            connection.send(error if is_sent else CorpusError(one_line(error)))
+            connection.send(error if is_sent else CorpusError(one_line(cast(Exception, error))))
 
 
 def parent_is_alive() -> bool:

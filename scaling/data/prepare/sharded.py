@@ -92,7 +92,10 @@ def write_shards(spec: str, corpus: TextCorpus | TokenCorpus, folder: Path, name
         OSError: A shard cannot be written.
     """
     bad = BadRecords(spec, options.skip_bad)
-    corpus = skip_bad_records(spec, corpus, bad)
+    if isinstance(corpus, TextCorpus):
+        corpus = skip_bad_records(spec, corpus, bad)
+    else:
+        corpus = skip_bad_records(spec, corpus, bad)
     plan = plan_work(spec, corpus, folder, name, options)
     work, shards = plan.work, ShardFolder(plan.work.address)
     about = {"corpus": plan.name, "tokenizer": work.tokenizer[0], "shard_tokens": work.shard_tokens}
@@ -122,6 +125,7 @@ def plan_work(spec: str, corpus: TextCorpus | TokenCorpus, folder: Path, name: s
     shard_tokens = options.shard_tokens or SHARD_TOKENS
     stream_train, stored = None, stored_corpus_name(spec, folder)
     tokenizer: Tokenizer | None = None
+    eod: int | None
     if isinstance(corpus, TextCorpus):
         tokenizer = make_tokenizer(spec, name, lambda: first_documents(corpus), folder)
         per_token = 1 if tokenizer.name == "bytes" else TEXT_BYTES_PER_TOKEN

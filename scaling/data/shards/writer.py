@@ -122,7 +122,9 @@ class ShardWriter:
         Args:
             tokens: Tokens of the vocabulary.
         """
-        data = memoryview(np.ascontiguousarray(tokens, self._dtype)).cast("B")
+        if not len(tokens):
+            return
+        data = np.ascontiguousarray(tokens, self._dtype).data.cast("B")
         for start in range(0, len(data), CHUNK_BYTES):
             self._queue.put(data[start : start + CHUNK_BYTES])
         self.tokens += len(tokens)

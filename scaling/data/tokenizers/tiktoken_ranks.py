@@ -139,9 +139,9 @@ def _read_cached(spec: TokenizerSpec) -> Ranks:
         known = ", ".join(openai_public.ENCODING_CONSTRUCTORS)
         raise CorpusError(f"tokenizer {spec.text}: must be a file of ranks (FILE{SUFFIX}), or one of {known}")
 
-    def refuse(address: str) -> bytes:
-        file = address.rpartition("/")[2]
-        key = hashlib.sha1(address.encode()).hexdigest()  # as tiktoken/load.py names files in its cache
+    def refuse(blobpath: str) -> bytes:
+        file = blobpath.rpartition("/")[2]
+        key = hashlib.sha1(blobpath.encode()).hexdigest()  # as tiktoken/load.py names files in its cache
         raise CorpusError(
             f"tokenizer {spec.text}: {file} is not in tiktoken's cache, and nothing is downloaded: "
             f"put that file there as {_cache_folder() / key}, or give a file of ranks, tiktoken:FILE{SUFFIX}"
