@@ -1,4 +1,4 @@
-"""hf:PATH_OR_NAME: a data set of Hugging Face `datasets`, saved by `save_to_disk` or in the local cache.
+"""hf:PATH_OR_NAME: a data set of Hugging Face `datasets`, saved by `save_to_disk`, also in a bucket, or in its cache.
 
 Nothing is loaded from the hub. The text is in the column `text`, or `column=NAME`; its own split `validation` is held
 out, where it has one.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.validation import one_line
+from scaling.data.corpora.files import huggingface_remote
 from scaling.data.corpora.files.addresses import is_remote
 from scaling.data.corpora.files.columns import check_column, column_bytes, first_sentence, text_of_row
 from scaling.data.corpora.files.records import RecordError
@@ -39,7 +40,7 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
     """Opens the corpus; each row is a document. Empty texts are left out.
 
     Args:
-        argument: Folder of a data set or of a dictionary of data sets, or a name in the local cache.
+        argument: Folder or address of a data set or of a dictionary of data sets, or a name in the local cache.
         options: split (train, where there are several), validation (a split, or none), column (text).
 
     Raises:
@@ -54,17 +55,20 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
         raise CorpusError(f"{corpus}: no split {split!r}: {known}")
     held_out = validation_split(corpus, options, split or "", splits)
     source = make_source(argument, split, column)
+    total = None if is_remote(argument) else load_split(argument, split).num_rows
     if held_out is None:
-        return TextCorpus(source.documents, load_split(argument, split).num_rows, source=source)
+        return TextCorpus(source.documents, total, source=source)
     validation = make_source(argument, held_out, column)
     return TextCorpus(
-        source.documents, load_split(argument, split).num_rows, [HELD_OUT_NOTE.format(held_out)],
+        source.documents, total, [HELD_OUT_NOTE.format(held_out)],
         validation=validation.documents, source=source, validation_source=validation,
     )  # fmt: skip
 
 
 def make_source(argument: str, split: str | None, column: str) -> DocumentSource[bytes]:
     """Makes the source of a split; CorpusError where it has no such column of text."""
+    if is_remote(argument):
+        return huggingface_remote.remote_source(argument, split, column)
     data = load_split(argument, split)
     try:
         check_column(data.data.schema, column)
@@ -78,6 +82,8 @@ def make_source(argument: str, split: str | None, column: str) -> DocumentSource
 
 def split_names(argument: str) -> list[str]:
     """Returns the names of the splits of a data set; none where it is a single one."""
+    if is_remote(argument):
+        return huggingface_remote.remote_splits(argument)
     loaded = load(argument)
     return list(loaded) if isinstance(loaded, dict) else []
 
@@ -102,8 +108,6 @@ def load(argument: str) -> Any:
         import datasets  # slow to import
     except ImportError:
         raise CorpusError(f"{corpus} needs the [data] extra: pip install 'scaling[data]'") from None
-    if is_remote(argument):
-        raise CorpusError(f"{corpus}: must be a local folder or a name: copy the data set, or save it as Parquet")
     try:
         if Path(argument).exists():
             return datasets.load_from_disk(argument)

@@ -220,6 +220,35 @@ def test_data_sets_saved_by_their_library_are_read(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
+def test_data_sets_at_an_address_are_read_a_batch_at_a_time(tmp_path: Path) -> None:
+    import datasets
+    import fsspec
+
+    datasets.disable_progress_bars()
+    data = datasets.Dataset.from_dict({"text": DOCUMENTS, "id": list(range(len(DOCUMENTS)))})
+    data.save_to_disk(tmp_path / "one", num_shards=3)
+    datasets.DatasetDict({"train": data, "validation": data.select(range(10))}).save_to_disk(tmp_path / "splits")
+    fs = fsspec.filesystem("memory")
+    fs.put(f"{tmp_path}/", "/saved", recursive=True)
+    source = pickle.loads(pickle.dumps(source_of("hf:memory://saved/one")))
+    assert len(source.parts) == 3 and list(source.documents()) == EXPECTED
+    corpus = open_text("hf:memory://saved/splits/")
+    assert list(corpus.documents()) == EXPECTED and corpus.validation is not None
+    assert list(corpus.validation()) == EXPECTED[:10]
+    bad: list[BadRecord] = []
+    assert list(source_of("hf:memory://saved/one,column=id").documents(bad.append)) == []
+    assert "column id is int64, not text" in str(bad[0])
+    name = source.parts[1].file.removeprefix("memory:/")
+    fs.pipe_file(name, fs.cat_file(name)[:-2000])
+    bad.clear()
+    assert len(list(source.documents(bad.append))) < len(EXPECTED)
+    assert [record.problem.partition(":")[0] for record in bad] == ["data is damaged"]
+    with pytest.raises(CorpusError, match=r"neither state.json nor dataset_dict.json there: give a folder of"):
+        open_corpus("hf:memory://saved")
+    fs.rm("/saved", recursive=True)
+
+
+@pytest.mark.slow
 def test_a_data_set_in_the_local_cache_is_read_by_its_name_and_nothing_is_downloaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
