@@ -73,7 +73,7 @@ def test_help_imports_nothing_heavy_and_takes_under_half_a_second(package: str) 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    assert min(processor_seconds(lambda: command(package, "--help")) for _ in range(3)) < 0.5
+    assert any(processor_seconds(lambda: command(package, "--help")) < 0.5 for _ in range(3))
 
 
 def test_count_writes_its_json_contract() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -194,8 +195,8 @@ def test_table_of_an_empty_store(tmp_path: Path) -> None:
 
 def test_help_is_quick() -> None:
     for words in ([], ["fit"], ["report"]):
-        assert command("analysis", *words, "--help").returncode == 0
-        assert min(processor_seconds(lambda words=words: command("analysis", *words, "--help")) for _ in range(2)) < 0.5
+        ask = partial(command, "analysis", *words, "--help")
+        assert any(processor_seconds(lambda ask=ask: ask().check_returncode()) < 0.5 for _ in range(3))
 
 
 def test_cells_beyond_the_header_are_named_and_empty_ones_are_none(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from scaling.commands import schedule_runs
 from scaling.config.exit_status import STOPPED
 from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.store.record import Store
-from tests.support.commands import command
+from tests.support.commands import call_command
 
 
 def test_a_run_that_crashes_is_tried_again_after_the_others(
@@ -39,16 +39,19 @@ def test_no_run_starts_after_a_stop_signal(tmp_path: Path, tiny: RunConfig) -> N
     assert schedule_runs.train_in_turn([tiny], lambda config, retry: pytest.fail("started"), schedule) == STOPPED
 
 
-def test_wrong_input_is_not_tried_again_and_a_crash_is(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
+def test_wrong_input_is_not_tried_again_and_a_crash_is(
+    store: Store, tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A missing corpus is wrong input; a curve that cannot be written is a crash."""
+    monkeypatch.setattr(schedule_runs, "RETRY_SECONDS", 0.01)
     path = tmp_path / "config.json"
     path.write_text(dumps(tiny))
-    arguments = ("scaling", "train", path, "--store", store.root, "--retries", 1)
-    done = command(*arguments, "--set", f"data.tokens={'1' * 64}")
+    arguments = ("scaling", "train", path, "--store", store.root, "--retries", 1, "--place", "data=1")
+    done = call_command(*arguments, "--set", f"data.tokens={'1' * 64}")
     assert done.returncode == 2 and "attempt" not in done.stderr
     curve = store.run_dir(run_id(tiny)) / "curve.jsonl"
     curve.mkdir(parents=True)
-    done = command(*arguments)
+    done = call_command(*arguments)
     assert done.returncode == 1 and done.stderr.count("(attempt 1 of 2)") == 1, done.stderr
     record = store.read(run_id(tiny))
     assert record is not None and record.status == "failed" and len(record.about["before"]) == 1

@@ -39,8 +39,7 @@ def refused(*arguments: str, run: Callable[..., subprocess.CompletedProcess[str]
 
 @pytest.mark.parametrize("arguments", [["--help"], ["launch", "--help"], ["list"]])
 def test_help_and_list_answer_at_once(arguments: list[str]) -> None:
-    assert sweeps(*arguments).returncode == 0
-    assert min(processor_seconds(lambda: sweeps(*arguments)) for _ in range(3)) < 0.5
+    assert any(processor_seconds(lambda: sweeps(*arguments).check_returncode()) < 0.5 for _ in range(4))
 
 
 def test_list_names_each_definition_with_its_corpus() -> None:
