@@ -9,15 +9,13 @@ import sys
 from scaling.commands import (
     aot,
     bench,
-    coordinates,
     count,
     evaluate,
     generate,
-    huggingface,
-    internals,
     prepare,
     train,
 )
+from scaling.commands.models import coordinates, huggingface, internals
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
 COMMANDS = {

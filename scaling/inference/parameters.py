@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,9 +17,10 @@ from scaling.config.model import ModelConfig
 from scaling.config.validation import require
 from scaling.program import checkpoint
 from scaling.program.array_checksums import array_checksums
+from scaling.program.checkpoint_files import MANIFEST, CheckpointFiles, named_leaves, open_checkpoint
 from scaling.program.step import init_model
 from scaling.store.damaged import newest_row
-from scaling.store.files import DamagedFileError, StoreError, read_json
+from scaling.store.files import DamagedFileError, StoreError, parse_json
 from scaling.store.record import Record, Store
 
 COMPUTE_DTYPES = ("float32", "bfloat16")  # of products and activations
@@ -38,12 +38,6 @@ def abstract_parameters(model: ModelConfig) -> Any:
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), nnx.to_pure_dict(state)
     )
-
-
-def named_leaves(tree: Any) -> dict[str, Any]:
-    """Returns the leaves of a tree of parameters by their dotted names."""
-    leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
 def nested(leaves: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,36 +61,44 @@ def parameter_hash(sums: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(dict(sums), sort_keys=True).encode()).hexdigest()
 
 
-def saved_parameter_hash(path: Path, model: ModelConfig) -> str:
+def saved_parameter_hash(files: CheckpointFiles, model: ModelConfig) -> str:
     """Returns the hash of the parameters in a checkpoint; reads them only if it is of an early version.
 
     Args:
-        path: The checkpoint.
+        files: The checkpoint.
         model: The model.
 
     Raises:
         CheckpointError: It cannot be read.
         DamagedFileError: Its manifest is damaged.
+        OSError: Its manifest cannot be read.
     """
-    manifest = read_json(path / "manifest.json")
-    sums = manifest.get("sums") if isinstance(manifest, dict) else None
-    if not isinstance(sums, dict):
-        return parameter_hash(
-            array_checksums(named_leaves(checkpoint.restore_params(path, abstract_parameters(model))))
-        )
-    return parameter_hash({name.removeprefix(PREFIX): s for name, s in sums.items() if name.startswith(PREFIX)})
+    sums = _parameter_sums(files)
+    if sums is None:
+        sums = array_checksums(named_leaves(checkpoint.restore_params(files, abstract_parameters(model))))
+    return parameter_hash(sums)
 
 
-def parameter_shapes(path: Path) -> dict[str, str]:
+def parameter_shapes(files: CheckpointFiles) -> dict[str, str]:
     """Returns type and shape of each parameter in a checkpoint by its dotted name, as text; none of an early version.
 
     Args:
-        path: The checkpoint.
+        files: The checkpoint.
+
+    Raises:
+        DamagedFileError: Its manifest is damaged.
+        OSError: Its manifest cannot be read.
     """
-    manifest = read_json(path / "manifest.json")
+    return {name: text.rpartition(" ")[0] for name, text in (_parameter_sums(files) or {}).items()}
+
+
+def _parameter_sums(files: CheckpointFiles) -> dict[str, str] | None:
+    """Returns type, shape and checksum of each parameter; None of a checkpoint of an early version."""
+    manifest = parse_json(f"{files}/{MANIFEST}", files.read(MANIFEST))
     sums = manifest.get("sums") if isinstance(manifest, dict) else None
-    texts = sums.items() if isinstance(sums, dict) else ()
-    return {name.removeprefix(PREFIX): text.rpartition(" ")[0] for name, text in texts if name.startswith(PREFIX)}
+    if not isinstance(sums, dict):
+        return None
+    return {name.removeprefix(PREFIX): str(text) for name, text in sums.items() if name.startswith(PREFIX)}
 
 
 def read_run(store: Store, run: str) -> Record:
@@ -129,8 +131,8 @@ def require_text(record: Record) -> None:
     )
 
 
-def find_checkpoint(store: Store, record: Record, step: int | None = None) -> tuple[int, Path]:
-    """Finds a checkpoint of a run, and fetches it from a remote store.
+def find_checkpoint(store: Store, record: Record, step: int | None = None) -> tuple[int, CheckpointFiles]:
+    """Finds a checkpoint of a run, and fetches it from a remote store unless it is read there.
 
     Args:
         store: The store.
@@ -147,7 +149,7 @@ def find_checkpoint(store: Store, record: Record, step: int | None = None) -> tu
     wanted = last_step(store, record) if step is None else step
     for number, path in checkpoints:
         if number == wanted and store.fetch_checkpoint(path):
-            return number, path
+            return number, open_checkpoint(store, path)
     steps = ", ".join(str(number) for number in dict(checkpoints)) or "none"
     raise StoreError(
         f"run {record.run_id[:12]} in store {store.root}: {record.status}, no checkpoint of step {wanted}: "
@@ -167,8 +169,8 @@ def last_step(store: Store, record: Record) -> int:
     return int((newest_row(store, record.run_id) or record.final).get("step", 0))
 
 
-def find_parameters(store: Store, name: str, model: ModelConfig) -> Path | None:
-    """Finds a checkpoint with given parameters, and fetches it from a remote store.
+def find_parameters(store: Store, name: str, model: ModelConfig) -> CheckpointFiles | None:
+    """Finds a checkpoint with given parameters among those that can be read without copying them.
 
     Args:
         store: The store.
@@ -178,12 +180,12 @@ def find_parameters(store: Store, name: str, model: ModelConfig) -> Path | None:
     Returns:
         The checkpoint, None if no checkpoint of the store has these parameters.
     """
-    folders = [store.checkpoints, *sorted(store.root.glob("runs/*/checkpoints"))]
-    for folder in folders:
-        for path in store.checkpoint_folders(folder):
-            try:
-                if store.fetch_checkpoint(path) and saved_parameter_hash(path, model) == name:
-                    return path
-            except (DamagedFileError, FileNotFoundError, checkpoint.CheckpointError):
-                continue  # another checkpoint may have them
+    folders = [store.checkpoints, *(run / "checkpoints" for run in sorted(store.root.glob("runs/*")))]
+    for path in (path for folder in folders for path in store.checkpoint_folders(folder)):
+        files = open_checkpoint(store, path)
+        try:
+            if saved_parameter_hash(files, model) == name:
+                return files
+        except (DamagedFileError, OSError, checkpoint.CheckpointError):
+            continue  # another checkpoint may have them
     return None

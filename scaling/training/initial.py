@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from scaling.config.model import ModelConfig
@@ -18,17 +17,19 @@ from scaling.inference.parameters import (
     abstract_parameters,
     find_checkpoint,
     find_parameters,
-    named_leaves,
     parameter_shapes,
     read_run,
     saved_parameter_hash,
 )
 from scaling.program.checkpoint import restore_params
+from scaling.program.checkpoint_files import CheckpointFiles, named_leaves
 from scaling.store.record import Store
 from scaling.training.checkpointing import save_own_checkpoint
 from scaling.training.run import Run
 
-_origins: dict[str, tuple[Path, str]] = {}  # checkpoint and run of parameters by their hash, of this process's --init
+_origins: dict[
+    str, tuple[CheckpointFiles, str]
+] = {}  # checkpoint and run of parameters by their hash, of this process's --init
 
 
 def with_initial_parameters(configs: Sequence[RunConfig], store: Store, run: str) -> list[RunConfig]:
@@ -44,11 +45,11 @@ def with_initial_parameters(configs: Sequence[RunConfig], store: Store, run: str
         StoreError: There is no such run or checkpoint.
     """
     parent = read_run(store, run)
-    _, path = find_checkpoint(store, parent)
+    _, files = find_checkpoint(store, parent)
     for config in configs:
-        _check_shapes(config.model, parent.config.model, parameter_shapes(path), parent.run_id)
-    name = saved_parameter_hash(path, parent.config.model)
-    _origins[name] = path, parent.run_id
+        _check_shapes(config.model, parent.config.model, parameter_shapes(files), parent.run_id)
+    name = saved_parameter_hash(files, parent.config.model)
+    _origins[name] = files, parent.run_id
     return [replace(config, init=name) for config in configs]
 
 
@@ -82,14 +83,14 @@ def load_parameters(run: Run) -> dict[str, Any]:
     if config.init is None:
         return {}
     require(config.steps > 0, "RunConfig.steps = 0: an imported model is not trained: set steps, with --init RUN")
-    path, parent = _origins.get(config.init, (None, ""))
-    path = path or find_parameters(run.store, config.init, config.model)
-    if path is None:
+    files, parent = _origins.get(config.init, (None, ""))
+    files = files or find_parameters(run.store, config.init, config.model)
+    if files is None:
         raise ConfigError(
             f"RunConfig.init = {config.init[:12]}…: no checkpoint in store {run.store.address} has these parameters: "
             "give their run with --init RUN"
         )
-    run.state["params"] = restore_params(path, run.program.abstract["params"])
+    run.state["params"] = restore_params(files, run.program.abstract["params"])
     return {"parent": parent} if parent else {}
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.run import RunConfig
-from scaling.huggingface import export
-from scaling.huggingface import import_model as importing
+from scaling.inference.huggingface import export
+from scaling.inference.huggingface import import_model as importing
 from scaling.store.open import as_store
 from scaling.store.record import Record, Store
 from scaling.training.initial import with_initial_parameters

@@ -49,7 +49,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 def run_export(args: argparse.Namespace) -> int:
     """Writes a run in Hugging Face's layout and prints what was written."""
-    from scaling.huggingface.export import ExportOptions, export_run, parse_folder
+    from scaling.inference.huggingface.export import ExportOptions, export_run, parse_folder
     from scaling.store.open import open_store
 
     folder = parse_folder(args.to, "--to")
@@ -67,8 +67,8 @@ def run_export(args: argparse.Namespace) -> int:
 
 def run_import(args: argparse.Namespace) -> int:
     """Makes a run of a model and prints its id."""
-    from scaling.huggingface.export import parse_folder
-    from scaling.huggingface.import_model import ImportOptions, import_model
+    from scaling.inference.huggingface.export import parse_folder
+    from scaling.inference.huggingface.import_model import ImportOptions, import_model
     from scaling.store.open import open_store
 
     folder = parse_folder(args.model, "import")

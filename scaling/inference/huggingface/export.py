@@ -10,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from scaling.config.model import ModelConfig
 from scaling.config.validation import ConfigError, ValidatedConfig, require, require_choice
 from scaling.data.tokenizers import Tokenizer
-from scaling.huggingface.families import Family, find_family
-from scaling.huggingface.safetensors_files import DTYPES, Writer
-from scaling.huggingface.tensors import array_parts, tensor_shapes
-from scaling.huggingface.tokenizer import export_tokenizer
-from scaling.huggingface.write_config import generation_json, model_json
+from scaling.inference.huggingface.families import Family, find_family
+from scaling.inference.huggingface.safetensors_files import DTYPES, Writer
+from scaling.inference.huggingface.tensors import array_parts, tensor_shapes
+from scaling.inference.huggingface.tokenizer import export_tokenizer
+from scaling.inference.huggingface.write_config import generation_json, model_json
 from scaling.inference.load import run_tokenizer
-from scaling.inference.parameters import abstract_parameters, find_checkpoint, named_leaves, nested, read_run
+from scaling.inference.parameters import abstract_parameters, find_checkpoint, nested, read_run
 from scaling.program.checkpoint import restore_params
+from scaling.program.checkpoint_files import CheckpointFiles, named_leaves
 from scaling.store.files import write_json
 from scaling.store.record import Record, Store
 
@@ -73,7 +75,7 @@ def export_run(store: Store, run: str, folder: Path, options: ExportOptions) -> 
         not folder.exists() or (folder.is_dir() and not any(folder.iterdir())),
         f"--to hf:{folder}: exists already: choose another folder, or remove it",
     )
-    step, path = find_checkpoint(store, record, options.step)
+    step, checkpoint = find_checkpoint(store, record, options.step)
     store.fetch_tokens(record.config.data.tokens)
     tokenizer = run_tokenizer(record, store.token_files)
     parent = folder.absolute().parent
@@ -83,7 +85,7 @@ def export_run(store: Store, run: str, folder: Path, options: ExportOptions) -> 
     temporary.mkdir()
     try:
         _write_description(record, tokenizer, store, temporary, options)
-        facts = _write_tensors(record, family, path, temporary, options)
+        facts = _write_tensors(record, family, checkpoint, temporary, options)
         os.replace(temporary, folder)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -101,7 +103,7 @@ def _write_description(
 
 
 def _write_tensors(
-    record: Record, family: Family, checkpoint: Path, folder: Path, options: ExportOptions
+    record: Record, family: Family, checkpoint: CheckpointFiles, folder: Path, options: ExportOptions
 ) -> dict[str, Any]:
     """Writes the safetensors files array by array; returns facts about them."""
     model = record.config.model
@@ -113,15 +115,22 @@ def _write_tensors(
     writer = Writer(folder, shapes, options.dtype, options.shard_bytes)
     rounded = 0
     for name, leaf in leaves.items():
-        (array,) = named_leaves(restore_params(checkpoint, nested({name: leaf}))).values()
-        for part in array_parts(family, model, name, np.asarray(array)):
-            tensor = part.read()
-            if part.offset:
-                rounded += int(np.sum(tensor + np.float32(part.offset) != part.view.reshape(part.shape)))
-            writer.write(part.name, tensor)
+        rounded += _write_array(family, model, name, restore_params(checkpoint, nested({name: leaf})), writer)
     writer.finish()
     facts: dict[str, Any] = {"parameters": sum(int(np.prod(s)) for s in shapes.values()), "files": writer.files}
     return facts | ({"rounded_gains": rounded} if rounded else {})
+
+
+def _write_array(family: Family, model: ModelConfig, name: str, tree: Any, writer: Writer) -> int:
+    """Writes the tensors of one parameter; returns how many gains are rounded."""
+    (array,) = named_leaves(tree).values()
+    rounded = 0
+    for part in array_parts(family, model, name, np.asarray(array)):
+        tensor = part.read()
+        if part.offset:
+            rounded += int(np.sum(tensor + np.float32(part.offset) != part.view.reshape(part.shape)))
+        writer.write(part.name, tensor)
+    return rounded
 
 
 def parse_folder(text: str, flag: str) -> Path:

@@ -21,14 +21,16 @@ from scaling.config.validation import ConfigError, ValidatedConfig, one_line, re
 from scaling.counting import counts
 from scaling.data.tokenizers import Tokenizer
 from scaling.data.tokens import find_tokens, read_header
-from scaling.huggingface.families import Family, find_family
-from scaling.huggingface.read_config import FILE, read_model
-from scaling.huggingface.safetensors_files import Reader, file_digests
-from scaling.huggingface.tensors import Part, array_parts
-from scaling.huggingface.tokenizer import import_tokenizer
-from scaling.inference.parameters import abstract_parameters, named_leaves, nested, parameter_hash
+from scaling.inference.huggingface.families import Family, find_family
+from scaling.inference.huggingface.read_config import FILE, read_model
+from scaling.inference.huggingface.safetensors_files import Reader, file_digests
+from scaling.inference.huggingface.tensors import Part, array_parts
+from scaling.inference.huggingface.tokenizer import import_tokenizer
+from scaling.inference.parameters import abstract_parameters, nested, parameter_hash
 from scaling.program.array_checksums import array_checksums
-from scaling.program.checkpoint import save_checkpoint
+from scaling.program.checkpoint import checkpoint_path
+from scaling.program.checkpoint_files import LocalCheckpoint, named_leaves, open_checkpoint
+from scaling.program.checkpoint_writer import Checkpoint, CheckpointWriter
 from scaling.program.step import compute_dtype
 from scaling.store.files import write_atomic
 from scaling.store.origin.anonymous import public_configs
@@ -284,8 +286,12 @@ def write_run(store: Store, record: Record, arrays: dict[str, jax.Array]) -> tup
             if merged != earlier:
                 store.write(merged)
             return merged, False
-        path = save_checkpoint(folder / "checkpoints", record.config, 0, {"params": nested(arrays)}, [])
-        store.upload(path)
+        path = checkpoint_path(folder / "checkpoints", record.config, 0)
+        files, writer = open_checkpoint(store, path), CheckpointWriter()
+        writer.save(Checkpoint(files, 0, [], {}), {"params": nested(arrays)})
+        writer.wait()
+        if isinstance(files, LocalCheckpoint):  # in a bucket it was written there
+            store.upload(path)
         if store.token_files.is_dir():
             store.upload_tokens()
         [public] = public_configs(store.root, [record.config])

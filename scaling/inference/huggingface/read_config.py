@@ -7,7 +7,7 @@ from typing import Any
 
 from scaling.config.model import ModelConfig
 from scaling.config.validation import ConfigError, require, shown
-from scaling.huggingface.families import FAMILIES
+from scaling.inference.huggingface.families import FAMILIES
 
 MLPS = {  # of transformers' activation, with and without a gate
     True: {"silu": "swiglu", "swish": "swiglu", "gelu_pytorch_tanh": "geglu", "gelu_new": "geglu"},
@@ -74,8 +74,8 @@ class Fields:
         require(valid, f"{FILE}: {name} = {shown(value)}: must be {' or '.join(str(v).lower() for v in choices)}")
         return choices[value]
 
-    def forbid(self, **neutral: Any) -> None:
-        """Raises ConfigError if one of the named fields is present with another than its neutral value."""
+    def forbid(self, neutral: Mapping[str, Any]) -> None:
+        """Raises ConfigError if a field is present with another than its neutral value, by name."""
         for name, value in neutral.items():
             given = self.data.get(name, value)
             require(given == value, f"{FILE}: {name} = {shown(given)}: must be {str(value).lower()} here")
@@ -86,7 +86,7 @@ class Fields:
 
 
 def _gpt2(fields: Fields) -> tuple[ModelConfig, int]:
-    fields.forbid(scale_attn_weights=True, scale_attn_by_inverse_layer_idx=False, add_cross_attention=False)
+    fields.forbid({"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False})
     width, context = fields.integer("n_embd", 768), fields.integer("n_positions", 1024)
     model = ModelConfig(
         vocab=fields.integer("vocab_size", 50_257), width=width, layers=fields.integer("n_layer", 12),
@@ -121,7 +121,7 @@ def _llama(fields: Fields) -> tuple[ModelConfig, int]:
 
 
 def _gemma2(fields: Fields) -> tuple[ModelConfig, int]:
-    fields.forbid(attention_bias=False)
+    fields.forbid({"attention_bias": False})
     require(
         not fields.data.get("use_bidirectional_attention"),
         f"{FILE}: use_bidirectional_attention = true: must be false here",
@@ -155,7 +155,7 @@ def _layer_windows(fields: Fields, layers: int) -> tuple[int | None, str]:
 
 
 def _mixtral(fields: Fields) -> tuple[ModelConfig, int]:
-    fields.forbid(attention_bias=False)
+    fields.forbid({"attention_bias": False})
     shared = _llama_fields(fields, 1e6, 1e-5, "silu")
     window = fields.data.get("sliding_window")
     model = ModelConfig(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.config.model import GATED_MLPS, ModelConfig
-from scaling.huggingface.families import Family
+from scaling.inference.huggingface.families import Family
 
 Shape = tuple[int, ...]
 View = tuple[np.ndarray, Shape]  # a part of one of our arrays, and the shape of the tensor with these values

@@ -12,7 +12,7 @@ from scaling.data import tokenizers
 from scaling.data.tokenizers.files import read_kept_file
 from scaling.data.tokenizers.hugging_face import byte_characters
 from scaling.data.tokens import CorpusError
-from scaling.huggingface.safetensors_files import NEEDS_EXTRA
+from scaling.inference.huggingface.safetensors_files import NEEDS_EXTRA
 from scaling.store.files import write_atomic, write_json
 
 FILE, MODEL, CONFIG = "tokenizer.json", "tokenizer.model", "tokenizer_config.json"

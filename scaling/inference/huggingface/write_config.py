@@ -6,7 +6,7 @@ from typing import Any
 
 from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
-from scaling.huggingface.families import ACTIVATIONS, GATED_ACTIVATIONS, Family, find_family
+from scaling.inference.huggingface.families import ACTIVATIONS, GATED_ACTIVATIONS, Family, find_family
 
 SpecialIds = dict[str, int]  # bos_token_id, eos_token_id, pad_token_id, as far as the tokenizer has them
 

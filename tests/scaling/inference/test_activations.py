@@ -14,7 +14,7 @@ from flax import nnx
 from analysis.errors import DataError
 from analysis.figures import save
 from analysis.figures.options import FigureOptions
-from scaling.commands import internals as commands
+from scaling.commands.models import internals as commands
 from scaling.config.run import RunConfig
 from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens

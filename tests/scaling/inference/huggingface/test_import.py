@@ -12,19 +12,20 @@ from analysis.data.from_store import points_from_store, table
 from analysis.data.options import ReadOptions
 from scaling.config.run import run_id
 from scaling.config.validation import ConfigError
-from scaling.huggingface.export import ExportOptions, export_run
-from scaling.huggingface.import_model import ImportOptions, import_model
-from scaling.huggingface.safetensors_files import INDEX, SINGLE
+from scaling.inference.huggingface.export import ExportOptions, export_run
+from scaling.inference.huggingface.import_model import ImportOptions, import_model
+from scaling.inference.huggingface.safetensors_files import INDEX, SINGLE
 from scaling.inference.load import load_model
-from scaling.inference.parameters import named_leaves, saved_parameter_hash
+from scaling.inference.parameters import saved_parameter_hash
+from scaling.program.checkpoint_files import LocalCheckpoint, named_leaves
 from scaling.store.open import open_store
 from scaling.store.record import Record, Store
 from tests.support.commands import call_command
-from tests.support.huggingface import MODELS, write_folder
+from tests.support.models import HUGGING_FACE_MODELS, write_folder
 
 safetensors = pytest.importorskip("safetensors.numpy", reason="pip install 'scaling[hf]'")
 
-LLAMA = MODELS["llama2"]
+LLAMA = HUGGING_FACE_MODELS["llama2"]
 
 
 @dataclass
@@ -87,7 +88,7 @@ def test_the_id_follows_the_parameters_and_not_the_files(imported: Imported, tmp
     changed, _ = import_model(store, copy, ImportOptions())
     assert changed.config.init != imported.record.config.init and changed.run_id != imported.record.run_id
     (path,) = store.run_dir(changed.run_id).glob("checkpoints/*")
-    assert saved_parameter_hash(path, LLAMA) == changed.config.init
+    assert saved_parameter_hash(LocalCheckpoint(path), LLAMA) == changed.config.init
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

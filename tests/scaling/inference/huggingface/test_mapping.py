@@ -10,14 +10,14 @@ from scaling.config.model import ModelConfig
 from scaling.config.presets import PRESETS
 from scaling.config.validation import ConfigError
 from scaling.counting.counts import parameters
-from scaling.huggingface.families import find_family
-from scaling.huggingface.read_config import read_model
-from scaling.huggingface.safetensors_files import split_shards
-from scaling.huggingface.tensors import array_parts, tensor_shapes
-from scaling.huggingface.write_config import model_json
-from tests.support.huggingface import MODELS, random_arrays, run_config, tiny
+from scaling.inference.huggingface.families import find_family
+from scaling.inference.huggingface.read_config import read_model
+from scaling.inference.huggingface.safetensors_files import split_shards
+from scaling.inference.huggingface.tensors import array_parts, tensor_shapes
+from scaling.inference.huggingface.write_config import model_json
+from tests.support.models import HUGGING_FACE_MODELS, random_arrays, run_config, tiny
 
-LLAMA, GPT2, GEMMA, MIXTRAL, T5 = (MODELS[name] for name in ("llama2", "gpt2", "gemma2", "mixtral", "t5"))
+LLAMA, GPT2, GEMMA, MIXTRAL, T5 = (HUGGING_FACE_MODELS[name] for name in ("llama2", "gpt2", "gemma2", "mixtral", "t5"))
 # gpt3-13b has 40 heads of dimension 128 at a width of 5140, which GPT-2 of transformers has not
 EXPORTED = [name for name in PRESETS if not name.startswith(("chinchilla", "kaplan")) and name != "gpt3-13b"]
 
@@ -35,9 +35,9 @@ def test_a_published_config_comes_back_as_it_was(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", HUGGING_FACE_MODELS)
 def test_tensors_have_every_parameter_once_and_come_back_bit_for_bit(name: str) -> None:
-    model = MODELS[name]
+    model = HUGGING_FACE_MODELS[name]
     family, arrays = find_family(model), random_arrays(model)
     shapes = tensor_shapes(family, model, {name: array.shape for name, array in arrays.items()})
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == parameters(model)["total"]
@@ -115,7 +115,7 @@ def test_a_config_that_we_do_not_have_is_refused_by_its_field(changes: dict, mes
 
 
 def test_rotary_parameters_of_transformers_5_mean_the_same_as_the_older_fields() -> None:
-    model = MODELS["llama3, grouped, long"]
+    model = HUGGING_FACE_MODELS["llama3, grouped, long"]
     old = model_json(run_config(model), "float32", {})
     new = {name: value for name, value in old.items() if not name.startswith("rope_")}
     new["rope_parameters"] = {**old["rope_scaling"], "rope_theta": old["rope_theta"]}

@@ -14,29 +14,29 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import scaling
 from scaling.config.model import ModelConfig
 from scaling.config.placement import Placement
 from scaling.config.presets import PRESETS
 from scaling.config.run import override
 from scaling.config.validation import ConfigError
 from scaling.counting.counts import parameters
-from scaling.data.prepare import prepare
 from scaling.evaluation.harness.config import HarnessOptions
 from scaling.evaluation.harness.run import evaluate_task, open_benchmark
-from scaling.huggingface.export import ExportOptions, export_run
-from scaling.huggingface.import_model import ImportOptions, import_model
-from scaling.huggingface.tokenizer import CONFIG, END, FILE, byte_tokenizer_json
-from scaling.huggingface.write_config import model_json
+from scaling.inference.huggingface.export import ExportOptions, export_run
+from scaling.inference.huggingface.import_model import ImportOptions, import_model
+from scaling.inference.huggingface.tokenizer import CONFIG, END, FILE, byte_tokenizer_json
+from scaling.inference.huggingface.write_config import model_json
 from scaling.inference.load import load_model
-from scaling.inference.parameters import abstract_parameters, find_checkpoint, named_leaves, nested
+from scaling.inference.parameters import abstract_parameters, find_checkpoint, nested
 from scaling.inference.scorer import Scorer
 from scaling.program.checkpoint import restore_params
+from scaling.program.checkpoint_files import named_leaves
 from scaling.program.step import init_model
 from scaling.store.open import open_store
 from scaling.store.record import Store
 from scaling.training.initial import with_initial_parameters
-from tests.support.huggingface import MODELS, run_config, tiny, write_folder
-from tests.support.models import FAST_COMPILE
+from tests.support.models import FAST_COMPILE, HUGGING_FACE_MODELS, run_config, tiny, write_folder
 from tests.support.training import assert_same_run, losses, train_run
 
 torch = pytest.importorskip("torch", reason="pip install -e '.[dev]'")
@@ -45,7 +45,7 @@ safetensors = pytest.importorskip("safetensors.numpy", reason="pip install 'scal
 
 pytestmark = pytest.mark.slow
 LENGTH = 21
-LOCAL_TASKS = Path(__file__).parents[1] / "evaluation" / "harness_data"
+LOCAL_TASKS = Path(__file__).parents[2] / "evaluation" / "harness_data"
 
 
 def transformers_model(model: ModelConfig, folder: Path, dtype: str = "float32"):
@@ -78,9 +78,9 @@ def our_logits(store: Store, run: str, tokens: np.ndarray) -> np.ndarray:
     return np.asarray(jax.jit(lambda p, *x: nnx.merge(graph, p)(*x), compiler_options=FAST_COMPILE)(params, *inputs))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", HUGGING_FACE_MODELS)
 def test_a_model_of_transformers_comes_back_bit_for_bit_with_the_same_logits(name: str, tmp_path: Path) -> None:
-    model = MODELS[name]
+    model = HUGGING_FACE_MODELS[name]
     built = transformers_model(model, tmp_path / "in")
     store = open_store(tmp_path / "S")
     record, _ = import_model(store, tmp_path / "in", ImportOptions())
@@ -100,7 +100,7 @@ def test_a_model_of_transformers_comes_back_bit_for_bit_with_the_same_logits(nam
 
 
 def test_weights_in_bfloat16_stay_what_they_are(tmp_path: Path) -> None:
-    transformers_model(MODELS["gemma2"], tmp_path / "in", "bfloat16")
+    transformers_model(HUGGING_FACE_MODELS["gemma2"], tmp_path / "in", "bfloat16")
     store = open_store(tmp_path / "S")
     record, _ = import_model(store, tmp_path / "in", ImportOptions())
     export_run(store, record.run_id, tmp_path / "out", ExportOptions(dtype="bfloat16"))
@@ -192,7 +192,7 @@ def fine_tuning(store: Store, folder: Path):
     parent, _ = import_model(store, folder, ImportOptions())
     text = folder.parent / "text.jsonl"
     text.write_text("".join(json.dumps({"text": "one two three four " * 30}) + "\n" for _ in range(40)))
-    tokens = prepare(f"text:{text}", store)
+    tokens = scaling.prepare(f"text:{text}", store)
     sets = [f"data.tokens={tokens.content_hash}", "data.length=32", "steps=50", "batch=4", "optimizer.lr=0.003"]
     return parent, with_initial_parameters([override(parent.config, sets)], store, parent.run_id)[0]
 
