@@ -1,7 +1,7 @@
 """A sweep on a real object-store API: launched, killed, gone on with by two machines at once, bit for bit.
 
-The API is Moto's S3 server on this machine, spoken to by s3fs: `pip install --target DIR -r
-tests/support/clusters/s3.txt`, then SCALING_S3=DIR. A machine is a cache folder of its own.
+The API is Moto's S3 server on this machine, spoken to by s3fs and, for checkpoints, TensorStore. A machine is a cache
+folder of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from sweeps.planning.plan import plan_sweep
 from tests.support.commands import ROOT
 from tests.support.sweeps import stored_corpus, ten_runs, wait_until
 
-WHERE = os.environ.get("SCALING_S3", "")
 ADDRESS = "s3://runs/of/a/test"
 LAUNCHER = f"""
 import sys
@@ -54,13 +53,12 @@ for path in Path(sys.argv[1]).iterdir():
 @pytest.fixture
 def s3(tmp_path: Path, noise_store: Store) -> Iterator[dict[str, str]]:
     """The environment of a process that speaks to a server with a bucket in which the corpus lies."""
-    if not WHERE:
-        pytest.skip("needs SCALING_S3: see tests/support/clusters/s3.txt")
+    pytest.importorskip("moto")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     env = {
-        **os.environ, "XLA_FLAGS": "", "PYTHONPATH": f"{ROOT}{os.pathsep}{WHERE}", "AWS_ACCESS_KEY_ID": "x",
+        **os.environ, "XLA_FLAGS": "", "PYTHONPATH": str(ROOT), "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1",
         "FSSPEC_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
     }  # fmt: skip

@@ -1,0 +1,131 @@
+"""A run of two hosts on Google Cloud Storage's API: killed, resumed, bit for bit the local one.
+
+The server is gcp-storage-emulator on this machine; gcsfs writes records, TensorStore the arrays of checkpoints.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scaling.config.run import RunConfig, dumps, override, run_id
+from scaling.store.record import Store
+from tests.support.clusters.gcs import gcs_emulator
+from tests.support.commands import ROOT, outcomes
+from tests.support.sweeps import wait_until
+
+ADDRESS = "gs://runs/of/a/test"
+UPLOAD = """
+import sys, gcsfs
+from pathlib import Path
+fs = gcsfs.GCSFileSystem(token="anon")
+for path in Path(sys.argv[1]).iterdir():
+    if not path.name.startswith("."):
+        fs.put_file(str(path), f"runs/of/a/test/tokens/{path.name}")
+"""
+LIST = """
+import sys, gcsfs
+fs = gcsfs.GCSFileSystem(token="anon", use_listings_cache=False)
+print("\\n".join(fs.find("runs/of/a/test")))
+"""
+
+
+@pytest.fixture
+def gcs(tmp_path: Path, store: Store) -> Iterator[dict[str, str]]:
+    """Environment of a process that speaks to a server with a bucket in which the corpus lies."""
+    with gcs_emulator("runs") as variables:
+        env = {
+            **os.environ, **variables, "XLA_FLAGS": "", "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "GOOGLE_AUTH_TOKEN_FOR_TESTING": "none", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
+        }  # fmt: skip
+        run_python(env, UPLOAD, str(store.token_files))
+        yield env
+
+
+def run_python(env: dict[str, str], code: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def start_hosts(config: Path, store: str, env: dict[str, str]) -> list[subprocess.Popen[str]]:
+    """Two hosts that train one run, each with a cache of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{free.getsockname()[1]}"
+    line = [sys.executable, "-m", "scaling", "train", str(config), "--store", store, "--coordinator", where]
+    return [
+        subprocess.Popen(
+            [*line, "--hosts", "2", "--host", str(i), "--place", "save_seconds=0.3"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+            env={**env, "XDG_CACHE_HOME": f"{env['XDG_CACHE_HOME']}-{i}"},
+        )
+        for i in range(2)
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_hosts_on_a_bucket_that_are_killed_go_on_bit_for_bit(
+    gcs: dict[str, str], store: Store, tiny: RunConfig, tmp_path: Path
+) -> None:
+    config = override(tiny, ["steps=200", "eval.every=0"])
+    path, name = tmp_path / "config.json", run_id(config)
+    path.write_text(dumps(config))
+
+    def manifests() -> list[str]:
+        return [line for line in run_python(gcs, LIST).splitlines() if line.endswith("/manifest.json")]
+
+    hosts = start_hosts(path, ADDRESS, gcs)
+    wait_until(lambda: any(f"runs/{name}/checkpoints/" in line for line in manifests()), 300)
+    for host in hosts:
+        host.send_signal(signal.SIGKILL)
+        host.wait()
+    done = outcomes(start_hosts(path, ADDRESS, gcs))
+    assert [status for status, _, _ in done] == [0, 0], done
+    local = outcomes(start_hosts(path, str(store.root), gcs))
+    assert [status for status, _, _ in local] == [0, 0], local
+    env = {**gcs, "XDG_CACHE_HOME": f"{gcs['XDG_CACHE_HOME']}-0"}
+    [cache] = (Path(env["XDG_CACHE_HOME"]) / "scaling" / "stores").iterdir()
+    assert not list(cache.glob("runs/*/checkpoints/0*")) and not list(cache.glob("checkpoints/0*"))  # no local copy
+    ours, expected = Store(cache).read(name), store.read(name)
+    assert ours is not None and expected is not None
+    assert ours.about["started_from"]["step"] > 0 and ours.about["hosts"] == 2
+    assert replace(ours, about={}) == replace(expected, about={})
+    assert Store(cache).curve(name) == store.curve(name)
+    [last] = [line for line in manifests() if f"runs/{name}/checkpoints/" in line]
+    read = f"import gcsfs; print(gcsfs.GCSFileSystem(token='anon').cat_file({last!r}).decode())"
+    [local_last] = store.run_dir(name).glob("checkpoints/*/manifest.json")
+    sums = [text.split('"sums": ')[1].split("}")[0] for text in (run_python(gcs, read), local_last.read_text())]
+    assert sums[0] == sums[1]  # parameters and optimizer state, every bit
+    line = [
+        sys.executable,
+        "-m",
+        "scaling",
+        "generate",
+        name,
+        "--store",
+        ADDRESS,
+        "--prompt",
+        "import",
+        "--tokens",
+        "3",
+    ]
+    generated = subprocess.run(
+        line,
+        cwd=ROOT,
+        env={**gcs, "XDG_CACHE_HOME": str(tmp_path / "third")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert generated.returncode == 0, generated.stderr
