@@ -17,13 +17,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 from scaling.bench.data.options import PreparingOptions
 from scaling.config.validation import require
-from scaling.data.corpora.specification import open_corpus
+from scaling.data.corpora import cpython
 from scaling.data.prepare import PrepareOptions
 from scaling.data.prepare.options import SHARD_TOKENS, available_cores
 from scaling.data.prepare.prepare import prepare
@@ -57,7 +58,7 @@ def measure_preparation(options: PreparingOptions) -> dict[str, Any]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        documents = take_bytes(open_corpus("cpython").documents(), options.megabytes * 10**6)
+        documents = take_bytes(cpython.open_corpus("", {}).documents(), options.megabytes * 10**6)
         files = write_files(folder / "text", documents, processes * FILES_PER_PROCESS)
         path = tokenizer_path(options.tokenizer) if options.tokenizer else train_tokenizer(folder, documents)
         library, spec = library_encoder(path, documents), f"hf:{path}"
@@ -66,7 +67,7 @@ def measure_preparation(options: PreparingOptions) -> dict[str, Any]:
         sides: dict[str, list[tuple[float, float]]] = {"prepare": [], "library": []}
         for turn in range(options.rounds):
             out = folder / f"tokens-{turn}"
-            sides["prepare"].append(timed(lambda out=out: prepare(files.spec, out, tokenizer=spec, options=shards)))
+            sides["prepare"].append(timed(partial(prepare, files.spec, out, tokenizer=spec, options=shards)))
             sides["library"].append(timed(library))
         manifest = read_manifest(next((folder / "tokens-0").glob(f"*{SUFFIX}")))
     facts = {

@@ -13,7 +13,8 @@ from typing import Any, cast
 from scaling.config.validation import one_line
 from scaling.data.prepare.jobs import Work
 from scaling.data.prepare.journal import Journal
-from scaling.data.prepare.worker import JobRun, Report, open_tokenizer
+from scaling.data.prepare.report import Report
+from scaling.data.prepare.worker import JobRun, open_tokenizer
 from scaling.data.tokens import CorpusError
 
 POLL_SECONDS = 5.0  # after which a report without news is due, for the progress

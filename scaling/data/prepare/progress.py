@@ -6,12 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from scaling.config.text import printable
-
-if TYPE_CHECKING:
-    from scaling.data.prepare.worker import Report
+from scaling.data.prepare.report import Report
 
 PROGRESS_SECONDS = 30.0  # between progress lines where standard error is no terminal
 Item = TypeVar("Item")

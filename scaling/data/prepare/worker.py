@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from scaling.data.corpus import BadRecord, Part
 from scaling.data.prepare.jobs import Job, Work
 from scaling.data.prepare.journal import Journal, write_journal
+from scaling.data.prepare.report import Report
 from scaling.data.prepare.streams import Hashed, encode_hashed, read_documents, split_stream
 from scaling.data.shards.manifest import SPLITS
 from scaling.data.shards.writer import SegmentWriter, ShardFolder
@@ -19,27 +20,6 @@ from scaling.data.tokenizers import Tokenizer, load_tokenizer
 from scaling.data.tokens import CorpusError
 
 PENDING_TOKENS = 1 << 20  # that are joined before they are handed to the thread that writes
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a job tells while it runs.
-
-    Attributes:
-        job: Its number.
-        text_bytes: Bytes of documents since the report before.
-        read_bytes: Bytes of files of the parts that were completely read since then.
-        tokens: Tokens since then.
-        skipped: Bad records since then.
-        complete: Whether the job is complete.
-    """
-
-    job: int
-    text_bytes: int = 0
-    read_bytes: int = 0
-    tokens: int = 0
-    skipped: tuple[str, ...] = ()
-    complete: bool = False
 
 
 class JobRun:

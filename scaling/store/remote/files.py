@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +30,7 @@ class RemoteFiles:
         """Raises StoreError if no installed package can open the address."""
         self.name = address.rstrip("/")
         protocol = address.partition("://")[0]
+        logging.getLogger("gcsfs").setLevel(logging.ERROR)  # warns of what then raises an error, or does not matter
         try:
             import fsspec
         except ImportError:
@@ -177,7 +179,10 @@ class RemoteFiles:
         except OSError as error:
             if error.strerror:
                 raise
-            raise type(error)(error.errno or errno.EIO, _short_message(error), f"{self.name}/{file}") from error
+            is_missing = isinstance(error, FileNotFoundError)  # clients name a URL alone
+            number = error.errno or (errno.ENOENT if is_missing else errno.EIO)
+            reason = "no such bucket, folder or file" if is_missing else _short_message(error)
+            raise type(error)(number, reason, f"{self.name}/{file}") from error
         except Exception as error:
             raise OSError(errno.EIO, _short_message(error), f"{self.name}/{file}") from error
 

@@ -17,8 +17,8 @@ from scaling.data.prepare.journal import Journal
 from scaling.data.prepare.options import parse_count
 from scaling.data.prepare.pool import run_jobs
 from scaling.data.prepare.progress import JobProgress
+from scaling.data.prepare.report import Report
 from scaling.data.prepare.sharded import is_sharded, plan_work
-from scaling.data.prepare.worker import Report
 from scaling.data.shards.manifest import read_manifest
 from scaling.data.tokens import CorpusError, open_tokens
 from tests.support.commands import call_command
