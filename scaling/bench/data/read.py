@@ -66,7 +66,7 @@ def write_random_shards(folder: Path, options: ReadingOptions) -> None:
         folder: The folder.
         options: Its size, and that of a shard.
     """
-    rng, shards = np.random.default_rng(0), []
+    rng, shards = np.random.default_rng(0), list[Shard]()
     for split, count in (("train", options.tokens), ("validation", options.length + 1)):
         for start in range(0, count, options.shard):
             size = min(options.shard, count - start)
@@ -140,12 +140,12 @@ def library_rate(order: WindowOrder, options: ReadingOptions) -> dict[str, float
     assert isinstance(source, RemoteShards)
     read, began, processor = 0, time.monotonic(), time.process_time()
     for requests in _requests(order, options):
-        if time.monotonic() - began > options.seconds:
-            break
         names, starts, ends = zip(*requests, strict=True)
         limit = WORKERS if order.blocks is not None else WORKERS * CONCURRENT_REQUESTS
         answers = source.fs.cat_ranges(list(names), list(starts), list(ends), batch_size=limit, on_error="raise")
         read += sum(map(len, answers))
+        if time.monotonic() - began > options.seconds:
+            break
     tokens, elapsed = read / np.dtype(DTYPE).itemsize, time.monotonic() - began
     used = time.process_time() - processor
     return {"tokens_per_second": tokens / elapsed, "cpu_seconds_per_million": used / (tokens / 1e6)}
