@@ -1,4 +1,4 @@
-"""A process killed at any stage of a save in the background leaves a whole checkpoint or none, and resumes bit for bit."""
+"""A process killed at any stage of a background save leaves a whole checkpoint or none, and resumes bit for bit."""
 
 import os
 import signal
