@@ -161,7 +161,7 @@ def begin_telemetry(run: Run, earlier: Record | None, mesh_devices: int, packed_
     start = ProcessStart(
         run.store, run.config, run.record.flops["total"], run.emit, run.first_step,
         peak_devices(mesh_devices, packed_runs), about["compile_seconds"] * packed_runs, "start_seconds" in about,
-        None if earlier is None else machine_facts(run.store, run.id, earlier.about),
+        len(about.get("before", ())) + 1, None if earlier is None else machine_facts(run.store, run.id, earlier.about),
     )  # fmt: skip
     run.telemetry.begin(start)
 

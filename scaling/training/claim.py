@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 import platform
@@ -12,11 +13,12 @@ from typing import Any
 import jax
 
 from scaling.config.os_errors import describe_error
+from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, dumps, run_id
 from scaling.counting import counts
 from scaling.distributed import collectives
 from scaling.program.step import compute_dtype
-from scaling.store.cost import TIMING_FACTS, cost_so_far
+from scaling.store.cost import TIMING_FACTS, cost_so_far, remove_timing
 from scaling.store.damaged import read_or_set_aside
 from scaling.store.files import write_atomic
 from scaling.store.lease import Lease, LeaseHeldError
@@ -25,11 +27,42 @@ from scaling.store.origin.clock import current_date
 from scaling.store.origin.commit import code_commit
 from scaling.store.record import Record, Store
 from scaling.training.telemetry import startup
+from scaling.training.telemetry.profile import check_profile
 
 SPEED_FACTS = (  # of the last process that did a step
     "tokens_per_second", "input_wait", "mfu", "peak_flops_per_second", "peak_source",
 )  # fmt: skip
 PROCESS_FACTS = ("commit", "device", "host", "jax", "precision", "started")  # recorded for each process of a run
+
+
+def store_of_host(store: Store, placement: Placement) -> Store:
+    """Returns the store as this host uses it: host 0 alone writes records and curves.
+
+    Args:
+        store: The store.
+        placement: How the run is laid out on the devices.
+
+    Raises:
+        StoreError: It cannot be written.
+        ConfigError: The placement is not allowed in it.
+    """
+    store.check_writable()
+    check_profile(store, placement)
+    store = copy.copy(store)
+    store.writes = collectives.is_main_host()
+    return store
+
+
+def write_end(store: Store, record: Record) -> None:
+    """Writes the record of a run that has ended or stopped.
+
+    Args:
+        store: The store.
+        record: The record. If the run is finished, what it noted about its machine is in the record alone.
+    """
+    store.write(record)
+    if record.status in ("done", "diverged"):
+        remove_timing(store, record.run_id)
 
 
 def earlier_record(store: Store, run: str) -> Record | None:
@@ -123,7 +156,9 @@ def provenance(config: RunConfig, store: Store, earlier: Record | None) -> dict[
     """
     device = jax.devices()[0]
     carried: dict[str, Any] = {}
-    if earlier is not None:
+    if earlier is None:  # the wall time begins
+        carried |= {"timing": {"wall": 0.0}, "timed_until": current_date("milliseconds")}
+    else:
         carried |= cost_so_far(store, earlier)  # costs of all processes add up
         carried |= {name: earlier.about[name] for name in ("shared_steps", "parent") if name in earlier.about}
         carried["spent_before"] = dict(carried)

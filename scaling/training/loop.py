@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import time
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from scaling.data import examples
 from scaling.distributed import collectives
 from scaling.evaluation.config import EvaluationOptions
 from scaling.program.build import build_program
-from scaling.store.cost import remove_timing
 from scaling.store.lease import Lease, LeaseLostError
 from scaling.store.record import Record, Store
 from scaling.training import checkpointing, initial, validation
@@ -38,11 +36,18 @@ from scaling.training.checkpointing import (
     tokens_seen,
     write_curve,
 )
-from scaling.training.claim import acquire_lease, claim_run, earlier_record, failed_record
+from scaling.training.claim import (
+    acquire_lease,
+    claim_run,
+    earlier_record,
+    failed_record,
+    store_of_host,
+    write_end,
+)
 from scaling.training.reading import open_corpus
 from scaling.training.run import Diverged, EventSink, Run, Stopped
 from scaling.training.steps import collect_metrics, dispatch_steps, read_block
-from scaling.training.telemetry.profile import StepProfile, check_profile, step_profile
+from scaling.training.telemetry.profile import StepProfile, step_profile
 from scaling.training.tracking import trackers
 
 EVENT_SECONDS = 1.0  # between two progress events
@@ -73,10 +78,7 @@ def train(
         LeaseHeldError, LeaseLostError: Another process trains the run.
         Exception: The error that made the run fail; the record then has status "failed" and the message.
     """
-    store.check_writable()
-    check_profile(store, placement)
-    store = copy.copy(store)
-    store.writes = collectives.is_main_host()
+    store = store_of_host(store, placement)
     with ExitStack() as stack:
         lease = acquire_lease(store, run_id(config), stack)
         store.fetch_record(run_id(config))
@@ -89,8 +91,7 @@ def train(
             run, facts = start_run(config, store, placement, emit, should_stop)
             stack.push(lambda _, reason, __: checkpointing.end_saves(run, reason))
             run.started_at, run.lease, run.evaluation = started_at, lease, evaluation
-            record = write_start(run, record, facts)
-            begin_telemetry(run, earlier, run.program.mesh.size)
+            record = write_start(run, record, facts, earlier)
             stack.callback(lambda: trackers.end_trackers(run.trackers, record))
             initial.save_start(run)
             record = train_to_end(run)
@@ -100,9 +101,7 @@ def train(
         except Exception as error:
             record, reason = write_failure(store, lease, record, error)
             raise reason from error
-        store.write(record)
-        if record.status in ("done", "diverged"):
-            remove_timing(store, record.run_id)
+        write_end(store, record)
         return record
 
 
@@ -112,19 +111,21 @@ def finished_record(earlier: Record | None) -> Record | None:
     return earlier if collectives.gather(finished)[0] else None
 
 
-def write_start(run: Run, record: Record, facts: dict[str, Any]) -> Record:
-    """Writes the record of a run at its start and opens its trackers.
+def write_start(run: Run, record: Record, facts: dict[str, Any], earlier: Record | None) -> Record:
+    """Writes the record of a run at its start, and opens its telemetry and its trackers.
 
     Args:
         run: The run.
         record: Its record.
         facts: Facts of `start_run`.
+        earlier: The record of an earlier process.
 
     Returns:
         The record with the facts.
     """
     run.record = record = dataclasses.replace(record, about=add_start_facts(record.about, facts))
     run.store.write(record)
+    begin_telemetry(run, earlier, run.program.mesh.size)
     run.trackers = trackers.open_trackers(run.store, run.config, run.placement, run.rows, record.sweep)
     return record
 

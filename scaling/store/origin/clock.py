@@ -16,6 +16,10 @@ def time_of_day() -> float:
     return time.time() + (float(Path(path).read_text()) if path else 0.0)
 
 
-def current_date() -> str:
-    """Returns date and time in UTC, such as 2026-01-31T12:00:00+00:00."""
-    return datetime.fromtimestamp(time_of_day(), UTC).isoformat(timespec="seconds")
+def current_date(precision: str = "seconds") -> str:
+    """Returns date and time in UTC, such as 2026-01-31T12:00:00+00:00.
+
+    Args:
+        precision: "seconds" or "milliseconds".
+    """
+    return datetime.fromtimestamp(time_of_day(), UTC).isoformat(timespec=precision)

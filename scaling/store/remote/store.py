@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.store import lease
+from scaling.store.cost import TIMING_FILE
 from scaling.store.files import (
     StoreError,
     plain_name,
@@ -179,10 +180,10 @@ class RemoteStore(Store):
         return [name.removeprefix(start) for name in self._checkpoint_names if name.startswith(start)]
 
     def fetch_record(self, run_id: str) -> None:
-        """Fetches the newest record of a run."""
-        path = self.run_dir(run_id) / "record.json"
-        with contextlib.suppress(FileNotFoundError):
-            write_atomic(path, self.remote.read(self._remote_name(path)))
+        """Fetches the newest record of a run, and what its last process noted about its machine."""
+        for path in (self.run_dir(run_id) / name for name in ("record.json", TIMING_FILE)):
+            with contextlib.suppress(FileNotFoundError):
+                write_atomic(path, self.remote.read(self._remote_name(path)))
 
     def fetch_results(self) -> None:
         """Fetches all changed records, curves, items and sweeps, except those of runs that this machine trains."""

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from scaling.config.os_errors import describe_os_error
@@ -17,7 +17,7 @@ from scaling.distributed import collectives
 from scaling.store.cost import write_timing
 from scaling.store.files import write_atomic
 from scaling.store.origin.anonymous import PrivateNames, is_anonymous
-from scaling.store.origin.clock import time_of_day
+from scaling.store.origin.clock import current_date
 from scaling.store.record import Store
 from scaling.training.telemetry.slow_steps import SlowStep, SlowStepWatch
 from scaling.training.telemetry.utilisation import memory_peak, peak_flops
@@ -47,6 +47,7 @@ class ProcessStart:
         devices: Devices whose peak rate the run could reach (`utilisation.peak_devices`).
         compile_seconds: Seconds of compiling before the first step.
         is_first_run: Whether this process has trained no other run.
+        attempts: Processes that have trained the run, with this one.
         earlier: Facts of earlier processes (`scaling.store.cost.machine_facts`); None without such processes.
     """
 
@@ -58,6 +59,7 @@ class ProcessStart:
     devices: float
     compile_seconds: float
     is_first_run: bool
+    attempts: int
     earlier: Mapping[str, Any] | None
 
 
@@ -98,7 +100,8 @@ class Telemetry:
         kept = self.wall.kept_seconds
         self.wall.is_known = kept is not None and ("timing" in earlier if start.earlier is not None else kept == 0.0)
         parts = {name: seconds for name, seconds in earlier.get("timing", {}).items() if name != "wall"}
-        self.wall.begin(parts, until, earlier.get("attempts", 0), start.is_first_run)
+        self.wall.attempts = start.attempts
+        self.wall.begin(parts, until, start.is_first_run)
         self.earlier_saves = dict(earlier.get("checkpoints", {}))
         self.earlier_slow_steps = earlier.get("slow_steps", 0)
         self.note(start.first_step, at_once=True)
@@ -180,7 +183,7 @@ class Telemetry:
         wall = round(sum(parts.values()), 3)
         if self.wall.is_known and wall > 0:
             facts |= {"timing": {"wall": wall, **parts}, "goodput": round(parts["steps"] / wall, 6)}
-        facts["timed_until"] = datetime.fromtimestamp(time_of_day(), UTC).isoformat(timespec="milliseconds")
+        facts["timed_until"] = current_date("milliseconds")
         if self.saves or self.earlier_saves:
             saves = {"saved": self.saves, "write_seconds": self.write_seconds}
             saves["wait_seconds"] = self.wall.phases["checkpoint"]

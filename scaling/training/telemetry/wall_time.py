@@ -47,19 +47,17 @@ class WallTime:
     compile_seconds: float = 0.0
     open_phase: tuple[str, float] | None = None
 
-    def begin(self, earlier: Mapping[str, float], until: float | None, attempts: int, is_first_run: bool) -> None:
+    def begin(self, earlier: Mapping[str, float], until: float | None, is_first_run: bool) -> None:
         """Continues the times of earlier processes.
 
         Args:
             earlier: Parts up to the last note of the last process; empty without one.
             until: Time of day of that note, in seconds since 1970.
-            attempts: Number of earlier processes.
             is_first_run: Whether this process has trained no other run, so that all of its time counts.
         """
         age = startup.process_age() if is_first_run else None
         if age is not None:
             self.began_at = min(self.began_at, time.monotonic() - age)
-        self.attempts = attempts + 1
         self.earlier = dict(earlier)
         if until is None:
             return

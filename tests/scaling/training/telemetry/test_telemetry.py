@@ -18,8 +18,11 @@ from scaling.config.run import RunConfig, override, run_id
 from scaling.counting.counts import total_run_flops
 from scaling.store.cost import MACHINE_FACTS, TIMING_FILE, WALL_TIME_PARTS, machine_facts
 from scaling.store.record import Record, Store
+from scaling.training.claim import claim_run
 from scaling.training.loop import EVENT_SECONDS
+from scaling.training.telemetry import telemetry
 from scaling.training.telemetry.profile import StepProfile
+from scaling.training.telemetry.slow_steps import SlowStepWatch
 from scaling.training.telemetry.telemetry import NOTE_SECONDS, ProcessStart, Telemetry
 from tests.support.training import STEPWISE, start_trainer, train_run, wait_for_event
 
@@ -45,7 +48,7 @@ def test_a_run_that_was_stopped_tells_its_whole_wall_time(store: Store, tiny: Ru
     timing, about = assert_whole(record), record.about
     elapsed = time.time() - began
     assert timing["between"] >= 0.5 and 0.9 * elapsed - 0.2 < timing["wall"] < elapsed + 0.01
-    assert about["attempts"] == 2 and timing["lost"] < 0.1  # the state was saved before the stop
+    assert about["attempts"] == 2 and timing["lost"] < timing["wall"] / 10  # saved at the stop
     assert timing["validation"] > 0.0 and timing["checkpoint"] > 0.0
     assert about["checkpoints"]["saved"] >= 2 and about["checkpoints"]["write_seconds"] > 0.0
     assert about["memory_peak_of"] == "process" and about["memory_peak_bytes"] > 2**20
@@ -131,20 +134,30 @@ def test_a_frozen_and_killed_run_reports_its_stacks_and_counts_what_was_lost(
 
 
 @pytest.mark.slow
-def test_it_costs_less_than_a_hundredth_of_a_step(store: Store, tiny: RunConfig) -> None:
-    """Each dispatch, and once a second, what the loop does for it; steps of a model smaller than any of the demo."""
+def test_it_costs_less_than_a_hundredth_of_a_step(
+    store: Store, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each dispatch, and once a second, what the loop does for it; steps of a model smaller than any of the demo.
+
+    The shortest of many times on both sides, which other programs on the machine disturb least.
+    """
+    watches: list[SlowStepWatch] = []
+    monkeypatch.setattr(telemetry, "SlowStepWatch", lambda report: watches.append(SlowStepWatch(report)) or watches[-1])
     config = override(tiny, ["steps=400", "eval.every=0"])
     record = train_run(config, store)
-    step_seconds = record.about["timing"]["steps"] / config.steps
+    step_seconds = min(watches[0]._per_sequence) * config.batch
     told = Telemetry()
-    told.begin(ProcessStart(store, config, record.flops["total"], lambda event: None, 0, 1.0, 0.0, False, None))
+    told.begin(ProcessStart(store, config, record.flops["total"], lambda event: None, 0, 1.0, 0.0, False, 1, None))
     profile = StepProfile(None, store.root)
 
-    def seconds(work: Callable[[int], None], repeats: int) -> float:
-        began = time.perf_counter()
+    def shortest(work: Callable[[int], object], repeats: int, times: int = 1) -> float:
+        seconds = []
         for i in range(repeats):
-            work(i)
-        return (time.perf_counter() - began) / repeats
+            began = time.perf_counter()
+            for _ in range(times):
+                work(i)
+            seconds.append((time.perf_counter() - began) / times)
+        return min(seconds)
 
     def dispatch(i: int) -> None:
         with profile.step(i):
@@ -153,11 +166,12 @@ def test_it_costs_less_than_a_hundredth_of_a_step(store: Store, tiny: RunConfig)
         told.begin_steps(i % 399, 1)
 
     with told.stepping():
-        per_dispatch = min(seconds(dispatch, 1000) for _ in range(5))
-        note = seconds(lambda i: told.note(i + 1, at_once=True), 20) / NOTE_SECONDS
-        per_second = note + seconds(lambda i: told.figures(i + 1) and None, 200) / EVENT_SECONDS
-    print(f"{per_dispatch * 1e6:.1f} us of {step_seconds * 1e6:.0f} us per step; {per_second:.2%} of the time")
-    assert per_dispatch / step_seconds + per_second < 0.01
+        per_dispatch = shortest(dispatch, 399, times=10)
+        per_second = shortest(lambda i: told.note(i + 1, at_once=True), 50) / NOTE_SECONDS
+        per_second += shortest(lambda i: told.figures(i + 1), 200) / EVENT_SECONDS
+    cost = per_dispatch / step_seconds + per_second
+    print(f"{per_dispatch * 1e6:.1f} us of {step_seconds * 1e6:.0f} us per step; {per_second:.3%} of the time")
+    assert cost < 0.01
 
 
 @pytest.mark.slow
@@ -203,3 +217,19 @@ def test_an_unwritable_cache_only_means_that_the_rate_is_measured_again(
     assert measure("bfloat16") == 7e9
     (tmp_path / "scaling" / matmul_rate.RATES_FILE).write_text("{")
     assert measure("float32") == 8e9
+
+
+def test_a_process_killed_before_its_first_step_counts_as_time_between(store: Store, tiny: RunConfig) -> None:
+    record = claim_run(tiny, store, None, None)
+    assert record.about["timing"] == {"wall": 0.0} and "goodput" not in record.about
+    time.sleep(0.3)
+    again = claim_run(tiny, store, record, None)
+    assert again.about["timing"] == {"wall": 0.0} and len(again.about["before"]) == 1
+    told = Telemetry()
+    told.begin(
+        ProcessStart(
+            store, tiny, 1, lambda event: None, 0, 1.0, 0.0, False, 2, machine_facts(store, again.run_id, again.about)
+        )
+    )
+    facts = told.facts(0)
+    assert facts["attempts"] == 2 and 0.25 < facts["timing"]["between"] < facts["timing"]["wall"] and told.wall.is_known
