@@ -25,7 +25,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from scaling.config.os_errors import reason_of_os_error
+from scaling.config.os_errors import open_file, reason_of_os_error
 from scaling.config.validation import one_line
 from scaling.program.orbax_buckets import bucket_scheme, enable_buckets
 from scaling.store.files import plain_name, write_atomic
@@ -115,7 +115,8 @@ class LocalCheckpoint:
 
     def read(self, file: str) -> bytes:
         """Reads a file; OSError if it cannot be read."""
-        return (self.path / file).read_bytes()
+        with open_file(self.path / file) as stream:
+            return stream.read()
 
     def set_aside(self) -> None:
         """Renames a checkpoint that does not load, so that a new one can have its name."""

@@ -1,5 +1,6 @@
 """Checkpoints written in the background, and those of earlier versions."""
 
+import os
 import tarfile
 from pathlib import Path
 
@@ -104,3 +105,11 @@ def test_the_error_of_a_save_in_the_background_is_one_line_at_the_next_one(tmp_p
     writer.save(Checkpoint(files, 3, CURVE, {}), small_state())
     writer.wait()
     assert files.exists() and sorted(named_leaves(small_state())) == ["count", "params.b_F", "params.w_DF"]
+
+
+def test_a_pipe_or_folder_in_place_of_a_file_of_a_checkpoint_is_an_error_and_no_wait(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "manifest.json")
+    (tmp_path / "curve.parquet").mkdir()
+    for file in ("manifest.json", "curve.parquet", "missing"):
+        with pytest.raises(OSError, match=file):
+            LocalCheckpoint(tmp_path).read(file)
