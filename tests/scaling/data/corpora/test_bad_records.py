@@ -18,8 +18,8 @@ from scaling.data.corpora.files import json_lines, lines
 from scaling.data.corpora.specification import open_corpus
 from scaling.data.corpus import BadRecord, DocumentSource
 from scaling.data.tokens import CorpusError
-from tests.support.corpus_files import DOCUMENTS, write_array_record, write_parquet
-from tests.support.corpus_files import json_lines as lines_of
+from tests.support.corpora.files import DOCUMENTS, write_array_record, write_parquet
+from tests.support.corpora.files import json_lines as lines_of
 
 
 def source_of(spec: str) -> DocumentSource:

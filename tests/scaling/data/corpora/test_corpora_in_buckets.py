@@ -21,7 +21,7 @@ from scaling.data.corpora.specification import open_corpus
 from scaling.data.tokens import CorpusError
 from tests.support.clusters.gcs import gcs_emulator
 from tests.support.commands import ROOT
-from tests.support.corpus_files import DOCUMENTS, WRITERS, write_megatron
+from tests.support.corpora.files import DOCUMENTS, WRITERS, write_megatron
 
 EXPECTED = [document.encode() for document in DOCUMENTS]
 ARRAYS = [[i % 60, 1, 63] for i in range(200)]

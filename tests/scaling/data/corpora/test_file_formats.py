@@ -16,8 +16,8 @@ from scaling.data.corpora.files import array_record, huggingface, json_lines
 from scaling.data.corpora.specification import open_corpus
 from scaling.data.corpus import BadRecord, DocumentSource, TextCorpus
 from scaling.data.tokens import CorpusError
-from tests.support.corpus_files import DOCUMENTS, WRITERS, write_array_record
-from tests.support.corpus_files import json_lines as lines_of
+from tests.support.corpora.files import DOCUMENTS, WRITERS, write_array_record
+from tests.support.corpora.files import json_lines as lines_of
 
 EXPECTED = [document.encode() for document in DOCUMENTS]
 every_format = pytest.mark.parametrize("suffix", WRITERS)

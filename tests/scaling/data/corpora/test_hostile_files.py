@@ -16,7 +16,7 @@ import zstandard
 from scaling.data.corpora.specification import open_corpus
 from scaling.data.tokens import CorpusError
 from tests.support.commands import ROOT
-from tests.support.corpus_files import WRITERS, json_lines
+from tests.support.corpora.files import WRITERS, json_lines
 
 KINDS = {".jsonl": "jsonl", ".parquet": "parquet", ".array_record": "arrayrecord", ".npy": "npy", ".bin": "nanogpt"}
 MEBIBYTE = 1 << 20

@@ -10,7 +10,7 @@ import pytest
 from scaling.data.corpora.specification import corpus_name, open_corpus, split_mixture
 from scaling.data.corpus import TextCorpus, TokenCorpus
 from scaling.data.tokens import CorpusError
-from tests.support.corpus_files import DOCUMENTS, json_lines, write_megatron, write_parquet
+from tests.support.corpora.files import DOCUMENTS, json_lines, write_megatron, write_parquet
 
 SHORT = ["ab" * 3] * 400  # a token per two letters
 LONG = ["x" * 500] * 400

@@ -11,7 +11,7 @@ from scaling.data.corpus import is_validation
 from scaling.data.prepare import PrepareOptions, prepare
 from scaling.data.tokenizers import load_tokenizer
 from scaling.data.tokens import CorpusError, TokenFile, find_corpus, open_tokens
-from tests.support.corpus_files import DOCUMENTS, WRITERS, json_lines, write_megatron
+from tests.support.corpora.files import DOCUMENTS, WRITERS, json_lines, write_megatron
 
 ONE = PrepareOptions(processes=1)
 

@@ -13,7 +13,7 @@ from scaling.data.corpora.specification import open_corpus
 from scaling.data.corpora.tokenized import megatron, streams
 from scaling.data.corpus import BadRecord, TokenCorpus
 from scaling.data.tokens import CorpusError
-from tests.support.corpus_files import llm_c_file, write_megatron
+from tests.support.corpora.files import llm_c_file, write_megatron
 
 EOD = 50
 RNG = np.random.default_rng(0)
