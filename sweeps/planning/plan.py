@@ -149,7 +149,7 @@ def start_steps(configs: Iterable[RunConfig], store: Store | None = None) -> lis
         configs: Runs in order of execution. Each saves a checkpoint at the start of its decay.
         store: If given, its shared checkpoints and those of each run are used as well.
     """
-    common = checkpoints(store.checkpoints) if store else set()
+    common = checkpoints(store, store.checkpoints) if store else set()
     folders = run_folders(store) if store else frozenset()
     trunks: dict[str, _Trunk] = {}  # by prefix_id of its start
     starts = []
@@ -157,7 +157,9 @@ def start_steps(configs: Iterable[RunConfig], store: Store | None = None) -> lis
         trunk = trunks.setdefault(prefix_id(config, 0), _Trunk())
         shared = trunk.last_checkpoint(config)
         own = (
-            checkpoints(store.run_dir(run_id(config)) / "checkpoints") if store and run_id(config) in folders else set()
+            checkpoints(store, store.run_dir(run_id(config)) / "checkpoints")
+            if store and run_id(config) in folders
+            else set()
         )
         later = sorted({step for step, _ in common | own if shared < step <= config.steps}, reverse=True)
         last = next((step for step in later if not {(step, prefix_id(config, step))}.isdisjoint(common | own)), shared)
@@ -208,10 +210,15 @@ def run_folders(store: Store) -> frozenset[str]:
         return frozenset()
 
 
-def checkpoints(folder: Path) -> set[tuple[int, str]]:
-    """Returns step and prefix_id of each checkpoint in a folder, from its name (scaling/program/checkpoint.py)."""
+def checkpoints(store: Store, folder: Path) -> set[tuple[int, str]]:
+    """Returns step and prefix_id of each checkpoint in a folder, from its name (scaling/program/checkpoint.py).
+
+    Args:
+        store: The store.
+        folder: The folder.
+    """
     try:
-        names = [name.partition("-") for name in os.listdir(folder)]
+        names = [name.partition("-") for name in store.checkpoint_names(folder)]
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES):
             return set()
