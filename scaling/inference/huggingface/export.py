@@ -51,8 +51,8 @@ class ExportOptions(ValidatedConfig):
 def export_run(store: Store, run: str, folder: Path, options: ExportOptions) -> dict[str, Any]:
     """Writes config.json, generation_config.json, safetensors and the tokenizer of a run.
 
-    The folder is complete or absent. In memory is the largest array of the model (all layers of one kind of matrix),
-    read from the checkpoint, and one of its tensors.
+    The folder is complete or absent. In memory is one array of the model at a time (all layers of one kind of matrix),
+    with the copies that reading and verifying it make.
 
     Args:
         store: The store.

@@ -73,7 +73,7 @@ class ImportOptions(ValidatedConfig):
 def import_model(store: Store, folder: Path, options: ImportOptions) -> tuple[Record, bool]:
     """Makes a run of no training steps with the parameters of a model.
 
-    In memory are the parameters in float32, and one array of one kind of matrix at a time besides.
+    In memory are the parameters in float32, and while the checkpoint is written a second copy of them.
 
     Args:
         store: The store to write to.

@@ -57,7 +57,7 @@ def transformers_model(model: ModelConfig, folder: Path, dtype: str = "float32")
     torch.manual_seed(0)
     with torch.no_grad():
         for weight in built.parameters():
-            weight.copy_(weight + 0.2 * torch.randn_like(weight))
+            weight.copy_(0.5 * weight + 0.1 * torch.randn_like(weight))
     built.to(getattr(torch, dtype)).eval().save_pretrained(folder)
     return built
 
