@@ -26,7 +26,10 @@ def enable_buckets() -> None:
     os.environ.setdefault("EPATH_USE_TF", "false")  # else epath imports TensorFlow where it is installed
     if emulator := os.environ.get("STORAGE_EMULATOR_HOST"):  # the variable of Google's clients, for TensorStore
         os.environ.setdefault("TENSORSTORE_GCS_HTTP_URL", emulator)
+    from etils.epath import gpath
     from orbax.checkpoint._src.serialization import tensorstore_utils  # the only place that has the specifications
+
+    gpath._is_tf_installed.cache_clear()  # JAX's cache of programs has asked before the variable was set
 
     build = tensorstore_utils.build_kvstore_tspec
     if getattr(build, "has_buckets", False):
