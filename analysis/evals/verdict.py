@@ -6,7 +6,7 @@ test is stricter: it is sharp if it jumps (half of its rise or more within half 
 scales, less than half of it predicted), or if it did not rise either before the score left its floor. A rise that is
 sharp in both is a break. A rise that is sharp only in the score is an artefact of the metric (Schaeffer 2023).
 
-The thresholds were set only on simulated tasks (analysis/studies/simulated_tasks.py).
+The thresholds were set only on simulated tasks (analysis/studies/simulations/simulated_tasks.py).
 """
 
 from __future__ import annotations

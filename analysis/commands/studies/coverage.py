@@ -11,7 +11,7 @@ from analysis.studies.options import COVERAGE_BOOTSTRAP, CoverageOptions
 from scaling.config.options import add_options, read_options
 
 if TYPE_CHECKING:
-    from analysis.studies.coverage import CoverageStudy
+    from analysis.studies.simulations.coverage import CoverageStudy
 
 FIT_FLAGS = ("bootstrap", "objective", "delta", "resampling", "intervals", "weighting", "minimum", "level")
 
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     options, fit_options = read_options(CoverageOptions, arguments), read_options(FitOptions, arguments)
     from analysis.format import json_ready  # here, so that --help stays fast
-    from analysis.studies.coverage import coverage_study
+    from analysis.studies.simulations.coverage import coverage_study
 
     with progress_bar("sweeps") as progress:
         study = coverage_study(options, fit_options, progress)

@@ -11,7 +11,7 @@ from analysis.studies.options import DesignSavingsOptions
 from scaling.config.options import add_options, read_options
 
 if TYPE_CHECKING:
-    from analysis.studies.design_savings import DesignSavings
+    from analysis.studies.simulations.design_savings import DesignSavings
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     options = read_options(DesignSavingsOptions, arguments)
     from analysis.format import json_ready  # here, so that --help stays fast
-    from analysis.studies.design_savings import TRUTHS, design_savings
+    from analysis.studies.simulations.design_savings import TRUTHS, design_savings
 
     if arguments.truth not in ("all", *TRUTHS):
         raise DataError(f"--truth {arguments.truth}: must be one of {', '.join(TRUTHS)}, all")

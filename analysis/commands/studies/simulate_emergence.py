@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     options = read_options(SimulatedTaskOptions, arguments)
-    from analysis.studies.simulated_tasks import verdict_counts  # here, so that --help stays fast
+    from analysis.studies.simulations.simulated_tasks import verdict_counts  # here, so that --help stays fast
 
     with progress_bar("tasks") as progress:
         counts = verdict_counts(options, progress)
@@ -41,12 +41,14 @@ def _print_confusion_matrix(counts: dict[str, Counter[str]], draws: int) -> None
     from rich.table import Table
 
     from analysis.evals.verdict import VERDICTS
-    from analysis.studies.simulated_tasks import TRUTHS
+    from analysis.studies.simulations.simulated_tasks import TRUTHS
 
     table = Table("truth", *VERDICTS, "correct", box=None, pad_edge=False)
     for name, verdicts in counts.items():
         correct = verdicts[TRUTHS[name].verdict] / draws
         table.add_row(name, *(str(verdicts[verdict]) for verdict in VERDICTS), f"{correct:.0%}")
     console = text_console()
-    console.print(f"verdicts on {draws} simulated tasks of each truth (analysis/studies/simulated_tasks.py)")
+    console.print(
+        f"verdicts on {draws} simulated tasks of each truth (analysis/studies/simulations/simulated_tasks.py)"
+    )
     console.print(table)

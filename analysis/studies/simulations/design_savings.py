@@ -25,8 +25,8 @@ from analysis.fitting.result import Fit
 from analysis.laws.compute_cost import ComputeCost
 from analysis.planning.next_runs import Target, default_ratios, design_runs, predict_target
 from analysis.planning.options import DesignOptions
-from analysis.studies.coverage import BUDGETS, FLOPS_PER_TOKEN, HOFFMANN, simulate_sweep
 from analysis.studies.options import DesignSavingsOptions
+from analysis.studies.simulations.coverage import BUDGETS, FLOPS_PER_TOKEN, HOFFMANN, simulate_sweep
 
 # Gemstones: McLeish 2025, approach 3 on the cooled-down runs, as in their code (E, A and B by their logarithms).
 GEMSTONES = {

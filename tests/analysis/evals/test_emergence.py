@@ -15,7 +15,7 @@ from analysis.errors import DataError
 from analysis.evals import changepoint, emergence, series, tasks, verdict
 from analysis.evals.options import EmergenceOptions
 from analysis.evals.verdict import ARTEFACT, BREAK, INCONCLUSIVE, SMOOTH
-from analysis.studies import simulated_tasks
+from analysis.studies.simulations import simulated_tasks
 from tests.support import items_store
 
 

@@ -16,9 +16,9 @@ from analysis.fitting.options import FitOptions
 from analysis.planning import optimal_design
 from analysis.planning.next_runs import Target, advise, candidate_weights, design_runs, make_candidates
 from analysis.planning.options import DesignOptions
-from analysis.studies import design_savings
-from analysis.studies.coverage import HOFFMANN, simulate_sweep
 from analysis.studies.options import DesignSavingsOptions
+from analysis.studies.simulations import design_savings
+from analysis.studies.simulations.coverage import HOFFMANN, simulate_sweep
 from tests.support.commands import call_command
 
 TARGET = Target(C=3e23)

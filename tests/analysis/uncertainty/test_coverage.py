@@ -20,8 +20,8 @@ from analysis.laws.loss import chinchilla
 from analysis.solver.minimise import minimise
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
-from analysis.studies.coverage import HOFFMANN, CoverageStudy, coverage_study, simulate_sweep
 from analysis.studies.options import CoverageOptions
+from analysis.studies.simulations.coverage import HOFFMANN, CoverageStudy, coverage_study, simulate_sweep
 from analysis.uncertainty import influence, regimes
 from analysis.uncertainty.intervals import corrected_interval
 from analysis.uncertainty.resampling import bootstrap
