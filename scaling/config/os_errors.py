@@ -9,7 +9,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from scaling.config.text import printable
 from scaling.config.validation import one_line
@@ -76,17 +76,45 @@ def name_file(path: Path) -> Iterator[None]:
         raise
 
 
+READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # absent on Windows
+READ_BYTES = 2**20  # read at once of a file that has grown meanwhile
+
+
 def open_file(path: Path | str) -> BinaryIO:
     """Opens a regular file for reading; a FIFO, whose reader waits for a writer, is an OSError.
 
     Args:
         path: The file.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # absent on Windows
+    descriptor = os.open(path, READ_FLAGS)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)
+    _refuse(path, mode)
+
+
+def read_file(path: Path | str) -> bytes:
+    """Returns the content of a regular file, as `open_file` opens it: faster for the thousands of records of a store.
+
+    Args:
+        path: The file.
+    """
+    descriptor = os.open(path, READ_FLAGS)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            _refuse(path, status.st_mode)
+        content = os.read(descriptor, status.st_size + 1)
+        while len(content) != status.st_size and (more := os.read(descriptor, READ_BYTES)):
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def _refuse(path: Path | str, mode: int) -> NoReturn:
+    """Raises the error of a path that is no regular file."""
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise OSError(errno.EINVAL, "is no regular file", str(path))

@@ -48,7 +48,7 @@ def verified_facts(store: Store, run_id: str) -> dict[str, Any] | None:
     """
     data = store.raw_record(run_id)
     if data is not None and "checksum" not in data:
-        verified_config(store.run_dir(run_id) / "record.json", data)
+        verified_config(store.record_file(run_id), data)
     return data
 
 

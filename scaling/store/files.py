@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling.config.os_errors import name_file, open_file, remedy_of_os_error
+from scaling.config.os_errors import name_file, open_file, read_file, remedy_of_os_error
 from scaling.config.validation import NEWER_VERSION, shown
 
 PLAIN_NAME = re.compile(r"[^/.\x00-\x1f][^/\x00-\x1f]{0,254}")
@@ -173,8 +173,7 @@ def read_bytes(path: Path | str, remedy: str = RESTORE) -> bytes:
         DamagedFileError: It is not a file.
     """
     try:
-        with open_file(path) as file:
-            return file.read()
+        return read_file(path)
     except FileNotFoundError:
         raise
     except IsADirectoryError:
@@ -197,6 +196,7 @@ def _refuse_constant(name: str) -> None:
 
 
 _STRICT_JSON = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+_FAST_JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def plain_name(kind: str, name: str) -> str:
@@ -216,19 +216,20 @@ def plain_name(kind: str, name: str) -> str:
     return name
 
 
-def parse_json(path: Path | str, data: bytes, remedy: str = RESTORE) -> Any:
+def parse_json(path: Path | str, data: bytes, remedy: str = RESTORE, *, unique_keys: bool = True) -> Any:
     """Parses the content of a JSON file.
 
     Args:
         path: The file, for the error message.
         data: Its content.
         remedy: What to do if it is damaged, for the error message.
+        unique_keys: Whether a key that occurs twice is an error; False is faster.
 
     Raises:
         DamagedFileError: The content is not JSON, or is nested too deeply.
     """
     try:
-        return _STRICT_JSON.decode(data.decode("utf-8"))
+        return (_STRICT_JSON if unique_keys else _FAST_JSON).decode(data.decode("utf-8"))
     except RecursionError:
         raise DamagedFileError(path, "nested too deeply", remedy) from None
     except ValueError as error:  # also UnicodeDecodeError, and numbers of more digits than Python reads

@@ -110,6 +110,10 @@ class Store(RemoteHooks):
         """Folder of a run; StoreError for an id that is not a plain name, such as a path."""
         return self.root / "runs" / plain_name("run", run_id)
 
+    def record_file(self, run_id: str) -> str:
+        """Path of a record; a text, because thousands of records are read at once."""
+        return os.path.join(self.root, "runs", plain_name("run", run_id), "record.json")
+
     def items_dir(self, run_id: str) -> Path:
         """Folder of the items of a run's evaluations (scaling/store/items.py)."""
         return self.run_dir(run_id) / "items"
@@ -161,7 +165,7 @@ class Store(RemoteHooks):
         data = self.raw_record(run_id)
         if data is None:
             return None
-        path = self.run_dir(run_id) / "record.json"
+        path = self.record_file(run_id)
         config = verified_config(path, data)
         if data["status"] not in STATUSES:
             raise NewerFileError(path, [f"status = {data['status']!r}"])
@@ -207,9 +211,8 @@ class Store(RemoteHooks):
 
     def raw_record(self, run_id: str) -> dict[str, Any] | None:
         """Returns the JSON of a record, or None without a record: faster than `read` if the config is not needed."""
-        path = os.path.join(self.root, "runs", plain_name("run", run_id), "record.json")
         try:
-            return read_record(path)
+            return read_record(self.record_file(run_id))
         except FileNotFoundError:
             return None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import marshal
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 Row = dict[str, Any]
+SIZES = ("N", "D", "budget")  # of a planned run, beside its config
 LABELS = ("data.corpus", "data.tokens", "budget", "steps")  # fields that follow from others or from the corpus
 PREFERRED = ("N", "D", "optimizer.lr", "batch", "data.unique")  # preferred for x among fields with as many values
 MAX_CURVES = 8  # largest number of curves for a sweep without budgets
@@ -22,7 +24,7 @@ def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
     """
     if any(entry.get("budget") is not None for entry in entries):
         return {"x": "N", "by": _budget_fields(entries)}
-    rows = [fields(entry) for entry in entries]
+    rows = fields(entries)
     values = _values(rows)
     varying = [name for name in values if len(values[name]) > 1]
     varying.sort(key=lambda name: PREFERRED.index(name) if name in PREFERRED else len(PREFERRED))
@@ -37,7 +39,7 @@ def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
 def _budget_fields(entries: list[dict[str, Any]]) -> list[str]:
     """Returns `budget` and the fields that separate runs of one budget and width, those with few values first."""
     seedless = {repr(entry["config"] | {"seed": None}): entry for entry in entries}  # one entry per config, for speed
-    rows = [all_fields(entry) for entry in seedless.values()]
+    rows = all_fields(list(seedless.values()))
     values = _values(rows)
     excluded = ("N", "D", "seed", "model.width", *LABELS)
     varying = sorted((name for name in values if len(values[name]) > 1 and name not in excluded),
@@ -84,25 +86,47 @@ def coordinates(entry: dict[str, Any], sweep_axes: dict[str, Any]) -> tuple[Any,
         entry: A run of the sweep.
         sweep_axes: `axes` of the sweep.
     """
-    if sweep_axes["by"] == ["budget"]:
-        return entry["N"], [entry.get("budget")]
-    values = all_fields(entry)
-    return values.get(sweep_axes["x"]), [values.get(name) for name in sweep_axes["by"]]
+    return _field(entry, sweep_axes["x"]), [_field(entry, name) for name in sweep_axes["by"]]
 
 
-def all_fields(entry: dict[str, Any]) -> Row:
-    """Returns all fields of a run by name, and its sizes."""
-    return dict(_flat(entry["config"], "")) | {"N": entry["N"], "D": entry["D"], "budget": entry.get("budget")}
+def _field(entry: dict[str, Any], name: str) -> Any:
+    """Returns the value of `all_fields` of one name, None for a run without it."""
+    if name in SIZES:
+        return entry.get(name)
+    value: Any = entry["config"]
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return _plain(value)
 
 
-def fields(entry: dict[str, Any]) -> Row:
-    """Returns the fields of a run by name, with N and D in place of the numeric fields of the model."""
-    row = all_fields(entry)
-    return {
-        name: value
-        for name, value in row.items()
-        if name not in LABELS and not (name.startswith("model.") and _is_number(value))
-    }
+def all_fields(entries: list[dict[str, Any]]) -> list[Row]:
+    """Returns all fields of each run by name, and its sizes."""
+    return _rows(entries, lambda name, value: True)
+
+
+def fields(entries: list[dict[str, Any]]) -> list[Row]:
+    """Returns the fields of each run by name, with N and D in place of the numeric fields of the model."""
+    return _rows(
+        entries, lambda name, value: name not in LABELS and not (name.startswith("model.") and _is_number(value))
+    )
+
+
+def _rows(entries: list[dict[str, Any]], is_wanted: Callable[[str, Any], bool]) -> list[Row]:
+    """Returns the wanted fields of each run; runs of a sweep share most parts of a config, which are read once."""
+    parts: dict[tuple[str, bytes], Row] = {}
+    rows = []
+    for entry in entries:
+        row: Row = {}
+        for name, value in (*entry["config"].items(), *((size, entry.get(size)) for size in SIZES)):
+            if isinstance(value, dict):
+                key = (name, marshal.dumps(value, 2))  # unlike ==, distinguishes 1, 1.0 and True
+                if key not in parts:
+                    parts[key] = {n: v for n, v in _flat(value, f"{name}.") if is_wanted(n, v)}
+                row |= parts[key]
+            elif is_wanted(name, plain := _plain(value)):
+                row[name] = plain
+        rows.append(row)
+    return rows
 
 
 def _flat(data: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
@@ -111,8 +135,12 @@ def _flat(data: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
         if isinstance(value, dict):
             pairs += _flat(value, f"{prefix}{name}.")
         else:
-            pairs.append((prefix + name, str(value) if isinstance(value, list) else value))
+            pairs.append((prefix + name, _plain(value)))
     return pairs
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, list) else value
 
 
 def loss_curves(rows: list[Row], most: int | None = None) -> dict[tuple[Any, ...], list[tuple[float, float]]]:

@@ -12,6 +12,8 @@ from scaling.counting.counts import parameters, run_flops
 
 FINISHED = ("done", "diverged")
 CURVE_NAMES = {"loss": "val_loss", "train_loss": "loss"}  # score of a record: column of the curve, if another
+MAX_COUNTS = 4096  # largest number of cached counts
+_counts: dict[tuple[Any, ...], dict[str, dict[str, int]]] = {}
 
 
 def disagreement(data: Mapping[str, Any], config: RunConfig) -> str:
@@ -34,15 +36,26 @@ def disagreement(data: Mapping[str, Any], config: RunConfig) -> str:
             return f"final.step = {step}: must be {needed}, as its config has steps = {steps}"
         if "tokens" in final and final["tokens"] != (tokens := config.sequences(int(step)) * config.data.length):
             return f"final.tokens = {final['tokens']}, but {step} steps of its config read {tokens} tokens"
-    if user_blocks(config.model):
-        return ""
-    for group, count in (("params", lambda: parameters(config.model)), ("flops", lambda: run_flops(config))):
-        if values := data.get(group):
-            expected = count()
-            for name, value in values.items():
-                if value != expected.get(name):
-                    return f"{group}.{name} = {value}, but its config gives {expected.get(name, 'no such part')}"
+    for group, expected in _expected_counts(config).items():
+        values = data.get(group) or {}
+        if not values.items() <= expected.items():
+            name = next(name for name, value in values.items() if value != expected.get(name))
+            return f"{group}.{name} = {values[name]}, but its config gives {expected.get(name, 'no such part')}"
     return ""
+
+
+def _expected_counts(config: RunConfig) -> dict[str, dict[str, int]]:
+    """Returns `params` and `flops` of a config, counted once for runs that differ in seed or learning rate alone.
+
+    Empty for a model with blocks of a user's file.
+    """
+    key = (config.model, config.data, config.schedule, config.batch, config.steps)
+    if key not in _counts:
+        if len(_counts) >= MAX_COUNTS:
+            _counts.clear()
+        has_user_blocks = bool(user_blocks(config.model))
+        _counts[key] = {} if has_user_blocks else {"params": parameters(config.model), "flops": run_flops(config)}
+    return _counts[key]
 
 
 def curve_disagreement(final: Mapping[str, float], last: Mapping[str, float]) -> str:

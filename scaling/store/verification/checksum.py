@@ -21,19 +21,28 @@ def add_checksum(data: dict[str, Any]) -> dict[str, Any]:
     return data | {FIELD: _checksum_of(data)}
 
 
-def has_right_checksum(data: dict[str, Any], content: bytes) -> bool:
+def is_as_written(content: bytes) -> bool:
+    """Returns whether the file of a record ends with the checksum of the bytes before it; needs no parsing.
+
+    Args:
+        content: The file.
+    """
+    fields, found, end = content.rpartition(LAST_FIELD)
+    if not found:
+        return False
+    digest = hashlib.sha256(INDENT.sub(b"", fields) + b"}").hexdigest()
+    return end == f'"{digest}"\n}}\n'.encode()
+
+
+def has_right_checksum(data: dict[str, Any]) -> bool:
     """Returns whether a record has no checksum, as those of earlier versions, or the right one.
+
+    Its JSON is made again: only for a file that is not as it was written, such as with another indent.
 
     Args:
         data: The record.
-        content: Its file. Only if it is not as it was written, such as with another indent, the JSON is made again.
     """
-    if FIELD not in data:
-        return True
-    fields = content[: content.rfind(LAST_FIELD)]
-    if hashlib.sha256(INDENT.sub(b"", fields) + b"}").hexdigest() == data[FIELD]:
-        return True
-    return _checksum_of({name: value for name, value in data.items() if name != FIELD}) == data[FIELD]
+    return FIELD not in data or data[FIELD] == _checksum_of({k: v for k, v in data.items() if k != FIELD})
 
 
 def _checksum_of(data: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from scaling.config.validation import ConfigError, UnknownFieldError, one_line, 
 from scaling.store.config_cache import run_config_from_dict
 from scaling.store.files import DamagedFileError, NewerFileError, parse_json, read_bytes
 from scaling.store.verification.agreement import disagreement
-from scaling.store.verification.checksum import has_right_checksum
+from scaling.store.verification.checksum import has_right_checksum, is_as_written
 from scaling.store.verification.fields import RECORD_FIELDS, wrong_field
 
 RECORD_REMEDY = (
@@ -39,16 +39,17 @@ def read_record(path: str) -> dict[str, Any]:
     content = read_bytes(path, RECORD_REMEDY)
     if len(content) > MAX_BYTES:
         raise DamagedFileError(path, f"has {len(content):,} bytes: a record has at most {MAX_BYTES:,}", RECORD_REMEDY)
-    data = parse_json(path, content, RECORD_REMEDY)
+    as_written = is_as_written(content)  # then no key occurs twice
+    data = parse_json(path, content, RECORD_REMEDY, unique_keys=not as_written)
     if not isinstance(data, dict) or not data.keys() >= REQUIRED_FIELDS:
         raise DamagedFileError(path, "not a record", RECORD_REMEDY)
     if unknown := sorted(data.keys() - KNOWN_FIELDS):
         raise NewerFileError(path, unknown)
     if problem := wrong_field(data):
         raise DamagedFileError(path, problem, RECORD_REMEDY)
-    if data["run_id"] != (folder := os.path.basename(os.path.dirname(path))):
+    if data["run_id"] != (folder := path.rsplit(os.sep, 2)[-2]):
         raise DamagedFileError(path, f"run_id = {shown(data['run_id'])} in the folder {folder}", COPY_REMEDY)
-    if not has_right_checksum(data, content):
+    if not as_written and not has_right_checksum(data):
         raise DamagedFileError(
             path, _edited_field(path, data) or "its checksum differs from its content", RECORD_REMEDY
         )
@@ -80,7 +81,7 @@ def record_stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
     return dict(sorted(stamps.items()))
 
 
-def verified_config(path: Path, data: dict[str, Any]) -> RunConfig:
+def verified_config(path: Path | str, data: dict[str, Any]) -> RunConfig:
     """Returns the config of a record that agrees with it.
 
     Args:
@@ -105,7 +106,7 @@ def verified_config(path: Path, data: dict[str, Any]) -> RunConfig:
 def _edited_field(path: str, data: dict[str, Any]) -> str:
     """Returns which field of a record with a wrong checksum does not agree with its config, if that is known."""
     try:
-        verified_config(Path(path), data)
+        verified_config(path, data)
     except DamagedFileError as error:
         return f"{error.reason} (and its checksum differs from its content)"
     return ""
