@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from analysis.commands import figure, fit, laws, optimum, options, report, table
+from analysis.commands import figure, fit, forecast, forecasts, laws, optimum, options, report, table
 from analysis.commands.studies import (
     backtest,
     bench,
@@ -15,8 +15,6 @@ from analysis.commands.studies import (
     design_savings,
     double_descent,
     emergence,
-    forecast,
-    forecasts,
     grokking,
     multiplier,
     next_runs,
