@@ -160,8 +160,9 @@ def provenance(config: RunConfig, store: Store, earlier: Record | None) -> dict[
         carried |= {"timing": {"wall": 0.0}, "timed_until": current_date("milliseconds")}
     else:
         carried |= cost_so_far(store, earlier)  # costs of all processes add up
-        carried |= {name: earlier.about[name] for name in ("shared_steps", "parent") if name in earlier.about}
+        carried |= {name: earlier.about[name] for name in ("shared_steps",) if name in earlier.about}
         carried["spent_before"] = dict(carried)
+        carried |= {name: earlier.about[name] for name in ("parent",) if name in earlier.about}
         kept = (*SPEED_FACTS, *TIMING_FACTS)
         carried |= {name: earlier.about[name] for name in kept if name in earlier.about}
         process = {name: earlier.about[name] for name in PROCESS_FACTS if name in earlier.about}
