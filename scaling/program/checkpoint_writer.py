@@ -162,7 +162,7 @@ class _Save:
             error = save_error(files, reason)
             if isinstance(error, collectives.HostLostError):
                 raise error from reason
-        hosts = collectives.exchange(self.key, {"sums": sums, "error": "" if error is None else str(error)})
+        hosts: list[Any] = collectives.exchange(self.key, {"sums": sums, "error": "" if error is None else str(error)})
         message = next((host["error"] for host in hosts if host["error"]), "")
         if collectives.is_main_host() and not message:
             try:

@@ -45,10 +45,15 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """Returns the outcome in types of JSON."""
         forecast = self.seal.forecast
-        entry = {"run_id": self.seal.run_id, "time": self.seal.time, "hash": self.seal.hash, "commit": self.seal.commit}
+        entry: dict[str, Any] = {
+            "run_id": self.seal.run_id,
+            "time": self.seal.time,
+            "hash": self.seal.hash,
+            "commit": self.seal.commit,
+        }
         entry |= {name: forecast["target"][name] for name in ("N", "D", "C")}
         entry |= {name: forecast[name] for name in ("loss", "interval", "level", "loss_unit", "reach")}
-        scores = {"measured": self.loss, "error": self.error, "inside": self.inside, "crps": self.crps}
+        scores: dict[str, Any] = {"measured": self.loss, "error": self.error, "inside": self.inside, "crps": self.crps}
         scores |= {"log_score": self.log_score, "pit": self.pit, "status": self.status}
         return entry | {name: value for name, value in scores.items() if value is not None}
 
@@ -103,7 +108,9 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def describe_outcomes(outcomes: Sequence[Outcome]) -> str:
     """Returns the outcomes as a table, and a line on their coverage."""
-    rows = [("sealed", "run", "C", "beyond", "forecast", "measured", "error", "inside", "CRPS", "log score", "PIT")]
+    rows: list[tuple[str, ...]] = [
+        ("sealed", "run", "C", "beyond", "forecast", "measured", "error", "inside", "CRPS", "log score", "PIT")
+    ]
     for outcome in outcomes:
         forecast = outcome.seal.forecast
         unit = short_loss_unit(forecast["loss_unit"])

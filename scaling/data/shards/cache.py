@@ -98,7 +98,7 @@ class PieceCache:
                 (self.folder / SIZE_FILE).write_text(str(total + size))
                 part = self.folder / f"{name}.part"
                 with part.open("wb") as file:
-                    file.write(data)
+                    file.write(data.data)
                     file.write(digest)
                 os.replace(part, self._path(name))
         except OSError as error:  # such as a full disk: the run goes on without storing
@@ -151,5 +151,5 @@ class PieceCache:
 
 def _digest(name: str, data: np.ndarray) -> bytes:
     digest = hashlib.sha256(name.encode())
-    digest.update(data)
+    digest.update(data.data)
     return digest.digest()

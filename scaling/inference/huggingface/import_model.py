@@ -102,7 +102,7 @@ def import_model(store: Store, folder: Path, options: ImportOptions) -> tuple[Re
         arrays = read_arrays(folder, family, model, reader)
         files = dict(file_digests(folder, reader.files))
     config = imported_config(store, model, context, parameter_hash(array_checksums(arrays)), tokenizer, options)
-    about = {
+    about: dict[str, Any] = {
         "commit": code_commit() or "unknown", "started": current_date(), "precision": compute_dtype(config.precision),
         "imported": {"folder": folder.resolve().name, "architecture": family.architecture, "files": files},
     }  # fmt: skip
@@ -159,7 +159,7 @@ def read_arrays(folder: Path, family: Family, model: ModelConfig, reader: Reader
     stored = stored_names(family, reader)
     if family.model_type == "t5" and not model.tied and "shared.weight" in stored:
         stored.setdefault("lm_head.weight", stored["shared.weight"])  # a tied head whose inputs are not scaled
-    expected = {}
+    expected: dict[str, tuple[int, ...]] = {}
     for name, leaf in leaves.items():
         empty = np.broadcast_to(np.zeros((), np.float32), leaf.shape)  # takes no memory
         expected |= {part.name: part.shape for part in array_parts(family, model, name, empty)}

@@ -51,6 +51,12 @@ class Fields:
         require(whole, f"{FILE}: {name} = {shown(value)}: must be a whole number above 0")
         return int(value)  # type: ignore[arg-type]
 
+    def epsilon(self, name: str, default: float) -> float:
+        """Returns a number of 0 or more."""
+        value = self.number(name, default)
+        require(value is not None, f"{FILE}: {name} = null: must be a number, 0 or more")
+        return default if value is None else value
+
     def number(self, name: str, default: float | None = None) -> float | None:
         """Returns a number of 0 or more, or None where it is null."""
         value = self.data.get(name)
@@ -93,7 +99,7 @@ def _gpt2(fields: Fields) -> tuple[ModelConfig, int]:
         heads=fields.integer("n_head", 12), mlp_width=fields.integer("n_inner", 4 * width),
         mlp=fields.choice(("activation_function",), MLPS[False], "gelu_new"),
         tied=fields.flag("tie_word_embeddings", True), positions="learned", position_length=context, norm="layernorm",
-        norm_eps=fields.number("layer_norm_epsilon", 1e-5), biases="all",
+        norm_eps=fields.epsilon("layer_norm_epsilon", 1e-5), biases="all",
     )  # fmt: skip
     return model, context
 
@@ -202,7 +208,7 @@ def _t5(fields: Fields) -> tuple[ModelConfig, int]:
         vocab=fields.integer("vocab_size", 32_128), width=width, layers=decoder, heads=heads,
         head_dim=None if head * heads == width else head, mlp_width=fields.integer("d_ff", 2048),
         mlp=named.choice(("feed_forward_proj",), MLPS[bool(dash)], "relu"),
-        tied=scaled, norm_eps=fields.number("layer_norm_epsilon", 1e-6),
+        tied=scaled, norm_eps=fields.epsilon("layer_norm_epsilon", 1e-6),
         kind="encoder-decoder", encoder_layers=None if encoder == decoder else encoder, positions="buckets",
         buckets=fields.integer("relative_attention_num_buckets", 32),
         bucket_distance=fields.integer("relative_attention_max_distance", 128), attention_scale=1.0,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -224,14 +224,14 @@ def tensor_shapes(family: Family, model: ModelConfig, shapes: dict[str, Shape]) 
         model: The model.
         shapes: Shapes of our parameters by their dotted names.
     """
-    out = {}
+    out: dict[str, Shape] = {}
     for name, shape in shapes.items():
         empty = np.broadcast_to(np.zeros((), np.float32), shape)  # takes no memory
         out |= {part.name: part.shape for part in array_parts(family, model, name, empty)}
     return dict(sorted(out.items(), key=lambda item: natural_key(item[0])))
 
 
-def natural_key(name: str) -> Sequence[tuple[int, int, str]]:
+def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Returns a key that sorts names by their numbers: layer 2 before layer 10."""
     groups = itertools.groupby(name, str.isdigit)
     texts = ("".join(group) for _, group in groups)

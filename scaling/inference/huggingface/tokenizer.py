@@ -118,7 +118,7 @@ def _open(name: str, tokens: Path, end: Any) -> tokenizers.Tokenizer:
 
 def _begin(folder: Path) -> str:
     """Returns the option of a tokenizer.json whose texts begin with a token of their own."""
-    named = {}
+    named: Any = {}
     with contextlib.suppress(OSError, ValueError, AttributeError, RecursionError):  # an optional file
         path = folder / CONFIG
         named = json.loads(path.read_bytes()) if path.stat().st_size < MAX_CONFIG_BYTES else {}

@@ -68,7 +68,7 @@ class Pack:
     leases: dict[int, ExitStack] = field(default_factory=dict)
     state: State = field(default_factory=dict)
     in_flight: dict[int, int] = field(default_factory=dict)
-    metrics: dict[str, jax.Array] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
     saved_at: float = field(default_factory=time.monotonic)
 
 

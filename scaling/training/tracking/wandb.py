@@ -80,7 +80,9 @@ class Wandb:
             rows: The rows.
             figures: Figures after the last row, by tag.
         """
-        points = [row for row in rows if row["step"] >= self.next and is_point(self.config, row)] if self.run else []
+        if self.run is None:
+            return
+        points = [row for row in rows if row["step"] >= self.next and is_point(self.config, row)]
         for row in points:
             self.run.log(tagged_values(row) | (dict(figures or {}) if row is points[-1] else {}), step=int(row["step"]))
 
