@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
@@ -132,6 +134,8 @@ def exit_after_host_loss(error: HostLostError) -> NoReturn:
     """Prints the error and ends the process at once, because JAX's shutdown would wait for the lost host."""
     import jax
 
+    if os.environ.get("SCALING_TRACEBACK"):
+        traceback.print_exception(error)
     print(f"scaling train: host {jax.process_index()} of {jax.process_count()}: {error}", file=sys.stderr)
     sys.stderr.flush()
     sys.stdout.flush()

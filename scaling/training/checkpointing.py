@@ -77,9 +77,8 @@ def restore_checkpoint(run: Run) -> dict[str, Any]:
         to the run's own checkpoint.
     """
     facts: dict[str, Any] = {}
-    for step, path in (
-        (step, Path(name)) for step, name in collectives.call_on_main_host(lambda: restore_candidates(run))
-    ):
+    for step, name in collectives.call_on_main_host(lambda: restore_candidates(run)):
+        path = run.store.root / name
         try:
             if not run.store.fetch_checkpoint(path):
                 continue
@@ -133,7 +132,14 @@ def add_start_facts(about: dict[str, Any], facts: dict[str, Any]) -> dict[str, A
 
 
 def restore_candidates(run: Run) -> list[tuple[int, str]]:
-    """Returns step and path of each checkpoint the run may start from, newest first; removes incomplete ones."""
+    """Lists the checkpoints that a run may start from; removes incomplete ones.
+
+    Args:
+        run: The run.
+
+    Returns:
+        Steps done, and path relative to the store's folder, which each host has elsewhere; newest first.
+    """
     shared = run.store.checkpoints
     for folder in (run.own_checkpoints, shared):
         checkpoint.remove_abandoned_checkpoints(folder)
@@ -141,7 +147,7 @@ def restore_candidates(run: Run) -> list[tuple[int, str]]:
         run.store.remove_incomplete_checkpoints(run.own_checkpoints)
     folders = [run.own_checkpoints, shared] if run.placement.share else [run.own_checkpoints]
     return [
-        (step, str(path))
+        (step, path.relative_to(run.store.root).as_posix())
         for step, path in checkpoint.compatible_checkpoints(folders, run.config, run.store.checkpoint_folders)
     ]
 
