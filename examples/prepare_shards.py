@@ -1,6 +1,6 @@
 """Trains a byte-level BPE, and prepares JSON lines as shards of tokens in two processes.
 
-A corpus in a bucket is prepared the same way: "parquet:gs://bucket/fineweb/*.parquet".
+A corpus in a bucket is prepared the same way: `parquet:gs://bucket/fineweb/*.parquet`.
 """
 
 import json
