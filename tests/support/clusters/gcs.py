@@ -10,10 +10,22 @@ import time
 from collections.abc import Iterator
 
 SERVER = """
-import sys, time, logging
+import http.server, sys, threading, time, logging
 logging.disable(logging.CRITICAL)
-from gcp_storage_emulator.server import create_server
-create_server("127.0.0.1", int(sys.argv[1]), in_memory=True, default_bucket=sys.argv[2]).start()
+from gcp_storage_emulator import server
+
+class Server(http.server.ThreadingHTTPServer):  # the emulator's own loses connections when more than 5 wait
+    request_queue_size = 256
+
+handle, lock = server.Router.handle, threading.Lock()
+
+def handle_one_by_one(*arguments):
+    with lock:
+        handle(*arguments)
+
+server.Router.handle = handle_one_by_one
+server.server.HTTPServer = Server
+server.create_server("127.0.0.1", int(sys.argv[1]), in_memory=True, default_bucket=sys.argv[2]).start()
 time.sleep(3600)
 """
 
