@@ -77,7 +77,7 @@ def start_hosts(config: Path, store: str, env: dict[str, str]) -> list[subproces
     line = [sys.executable, "-m", "scaling", "train", str(config), "--store", store, "--coordinator", where]
     return [
         subprocess.Popen(
-            [*line, "--hosts", "2", "--host", str(i), "--place", "save_seconds=0.3"],
+            [*line, "--hosts", "2", "--host", str(i), "--deadline", "60", "--place", "save_seconds=0.3"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
             env={**env, "XDG_CACHE_HOME": f"{env['XDG_CACHE_HOME']}-{i}"},
         )
@@ -89,7 +89,7 @@ def start_hosts(config: Path, store: str, env: dict[str, str]) -> list[subproces
 def test_two_hosts_on_a_bucket_that_are_killed_go_on_bit_for_bit(
     gcs: dict[str, str], store: Store, tiny: RunConfig, tmp_path: Path
 ) -> None:
-    config = override(tiny, ["steps=200", "eval.every=0"])
+    config = override(tiny, ["steps=24", "eval.every=0"])
     path, name = tmp_path / "config.json", run_id(config)
     path.write_text(dumps(config))
 
