@@ -61,7 +61,7 @@ class CheckpointWriter:
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._saves = 0
 
     @property
@@ -126,7 +126,7 @@ class CheckpointWriter:
         def run() -> None:
             try:
                 work()
-            except Exception as error:
+            except BaseException as error:  # raised by the caller's next `save` or `wait`
                 self._error = error
 
         self._thread = threading.Thread(target=run, name="checkpoint", daemon=False)

@@ -78,7 +78,7 @@ class Predictive:
         from scoringrules import crps_quantile  # here, because only scores need it
 
         levels = np.arange(1, LEVELS + 1) / (LEVELS + 1)
-        return float(crps_quantile(loss, self.quantile(levels), levels))
+        return float(crps_quantile(loss, self.quantile(levels), levels, backend="numpy"))
 
     def log_score(self, loss: float) -> float:
         """Returns minus the logarithm of the density at the loss; lower is better (Good 1952)."""

@@ -15,7 +15,6 @@ import hashlib
 import mmap
 import os
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import numpy as np
 
 from scaling.config.text import printable
 from scaling.store.files import user_cache_folder
+from scaling.store.origin.clock import time_of_day
 
 SUFFIX = ".piece"
 DIGEST_BYTES = 32
@@ -67,7 +67,8 @@ class PieceCache:
                     raise ValueError
                 self._verified[name] = state
             with contextlib.suppress(OSError):  # removed by another process meanwhile
-                os.utime(path, ns=(time.time_ns(), stat.st_mtime_ns))  # whatever the file system's option says
+                now = int(time_of_day() * 1e9)  # whatever the file system's option for access times says
+                os.utime(path, ns=(now, stat.st_mtime_ns))
         except ValueError:
             print(printable(f"{path}: damaged piece of a cache, fetched again"), file=sys.stderr)
             path.unlink(missing_ok=True)

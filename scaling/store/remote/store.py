@@ -130,7 +130,7 @@ class RemoteStore(Store):
         if not self.writes:
             return
         name = self._remote_name(path)
-        if path.suffix != ".jsonl":
+        if not path.suffix:  # the folder of a checkpoint; files have a suffix
             self.remote.remove(f"{name}/{MANIFEST}")
         self.remote.remove(name)
 

@@ -17,7 +17,15 @@ from tests.support.known_store import BUDGETS, build
 
 OPTIONS = FitOptions(bootstrap=100)  # the least that is allowed
 ABILITIES = ("emergence", "metrics", "accuracy-loss", "shots", "calibration", "extraction")
-OTHERS = ("transfer", "attention", "coordinates", "grokking", "double-descent", *ABILITIES)  # have their own tests
+OTHERS = (
+    "transfer",
+    "attention",
+    "coordinates",
+    "grokking",
+    "double-descent",
+    "forecasts",
+    *ABILITIES,
+)  # have their own tests
 FIGURES = [name for name in registry.FIGURES if name not in OTHERS]
 
 

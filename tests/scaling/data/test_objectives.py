@@ -32,6 +32,7 @@ from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import plan_sweep, step_shape
 from tests.support.commands import call_command, command
 from tests.support.models import FAST_COMPILE, dot_flops
+from tests.support.sweeps import wait_until
 from tests.support.training import STEPWISE, assert_same_run, losses, start_trainer, train_run, wait_for_event
 
 ENCODER = ModelConfig(
@@ -152,6 +153,7 @@ def test_killed_anywhere_it_goes_on_where_it_was_saved(
     config = override(run, ["steps=400", "eval.every=0"])
     child = start_trainer(config, store, tmp_path, "--place", "save_seconds=0")
     wait_for_event(child, "step")
+    wait_until(lambda: any(store.run_dir(run_id(config)).glob("checkpoints/*/manifest.json")), 60)
     child.send_signal(signal.SIGKILL)
     child.communicate()
     assert train_run(config, store).about["started_from"]["step"] > 0

@@ -74,7 +74,7 @@ def test_a_blocks_batches_are_those_of_its_steps(store: Store, tiny: RunConfig) 
     from scaling.training.steps import read_batch, read_block
 
     compiled, _ = build_program(tiny, BLOCKS, in_blocks=True)
-    tokens, windows, _ = loop.open_corpus(tiny, store)
+    tokens, windows, _ = loop.open_corpus(tiny, store, Placement())
     run = Run(tiny, store, BLOCKS, compiled, tokens, lambda event: None, lambda: False, windows)
     got_SBX, count = read_block(run, 12)
     assert count == 4 and len(got_SBX) == 7 and not got_SBX[4:].any()

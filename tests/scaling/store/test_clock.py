@@ -26,7 +26,7 @@ from tests.support.training import train_run
 
 HOURS = 3 * 3600.0
 OF_DAY = re.compile(r"\b(?:time\.time(?:_ns)?|datetime\.(?:now|utcnow|today)|date\.today)\(")
-NAMES_ONLY = {"checkpoint.py": {"time.time_ns("}}  # for the name of a file
+NAMES_ONLY = {"checkpoint_files.py": {"time.time_ns("}}  # for the name of a file
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ import pytest
 from analysis.__main__ import main
 from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
+from analysis.figures.fits import forecasts
+from analysis.figures.marks import mark_rows
 from analysis.fitting.options import FitOptions
 from analysis.studies.forecast.forecast import forecast_run
 from analysis.studies.forecast.options import ForecastOptions
@@ -42,6 +44,7 @@ def forecast(tmp_path_factory: pytest.TempPathFactory) -> Forecast:
 def sealed(tmp_path: Path, forecast: Forecast) -> Store:
     """A store with the seals of two runs."""
     store = Store(tmp_path / "store")
+    store.root.mkdir()
     for seed in range(2):
         target = run_target(replace(TARGET, seed=seed))
         seal_forecast(store, replace(forecast, target=target), ["--law", "chinchilla"])
@@ -154,9 +157,21 @@ def test_commands_list_and_verify(sealed: Store, capsys: pytest.CaptureFixture[s
     assert "line 1: is no sealed forecast" in capsys.readouterr().err
 
 
+def test_the_figure_shows_intervals_outcomes_and_what_the_forecast_rests_on(sealed: Store, forecast: Forecast) -> None:
+    write_result(sealed, replace(TARGET, seed=0), forecast.quantiles["0.5"] * 1.001)
+    figure = forecasts.figure(forecasts.read(sealed.root))
+    rows = [row for row in mark_rows(figure) if row["series"] == "measured loss"]
+    assert [row["y"] for row in rows] == pytest.approx([0.1], rel=1e-3)
+    names = {str(row["series"]) for row in mark_rows(figure)}
+    assert {"95% interval", *(effect.name[:26] for effect in forecast.effects)} <= names
+    (sealed.root.parent / "empty" / "runs").mkdir(parents=True)
+    with pytest.raises(DataError, match="no sealed forecasts"):
+        forecasts.figure(forecasts.read(sealed.root.parent / "empty"))
+
+
 def test_a_store_that_is_not_writable_is_one_line(tmp_path: Path, forecast: Forecast) -> None:
     store = Store(tmp_path / "store")
-    store.root.mkdir(exist_ok=True)
+    store.root.mkdir()
     (store.root / FILE).mkdir()  # a directory in place of the file: the superuser may write anywhere else
     with pytest.raises(OSError, match=FILE):
         seal_forecast(store, forecast, [])
