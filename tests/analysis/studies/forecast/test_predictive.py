@@ -31,7 +31,7 @@ def test_the_density_integrates_to_the_distribution_function(predictive: Predict
 
 
 def test_the_crps_is_that_of_a_large_ensemble(predictive: Predictive) -> None:
-    ensemble = predictive.quantile((np.arange(2000) + 0.5) / 2000)
+    ensemble = predictive.quantile((np.arange(500) + 0.5) / 500)
     for loss in (1.97, 2.01, 2.2):
         assert predictive.crps(loss) == pytest.approx(
             float(scoringrules.crps_ensemble(loss, ensemble, backend="numpy")), rel=0.01
