@@ -26,6 +26,7 @@ CAPTION = (
 LEVELS = (0.95, 0.8, 0.5)
 WIDTHS = (1.2, 3.0, 6.0)  # points, of the bars of LEVELS
 OFFSET = 1.12  # ratio of neighbouring positions of forecasts at the same FLOPs
+MARGIN = 3.0  # ratio of the ends of the axis to the outermost forecasts: one forecast alone is in its middle
 MAX_NAME = 26  # characters of a choice
 
 
@@ -70,8 +71,9 @@ def _draw_fan(axes: Axes, outcomes: list[Outcome]) -> None:
     inside = np.array([bool(outcomes[i].inside) for i in scored])
     if scored:
         marks.points(axes, "measured loss", C[scored], errors, filled=inside, color=style.VERMILION, zorder=5)
-    marks.line(axes, "median", style.log_limits(C), [0, 0], color=style.GREY, linewidth=0.8, zorder=1)
-    axes.set(xlim=style.log_limits(C), xlabel="Training FLOPs $C$", ylabel="Loss relative to the forecast (%)")
+    limits = (C.min() / MARGIN, C.max() * MARGIN)
+    marks.line(axes, "median", limits, [0, 0], color=style.GREY, linewidth=0.8, zorder=1)
+    axes.set(xlim=limits, xlabel="Training FLOPs $C$", ylabel="Loss relative to the forecast (%)")
     style.log_axes(axes, y=False)
 
 
