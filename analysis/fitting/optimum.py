@@ -68,7 +68,7 @@ class Optimum:
         with np.errstate(over="ignore"):
             N = np.exp(self.path["ln_n"] + self.path["a"] * np.log(C))
             D = np.exp(self.path["ln_d"] + self.path["b"] * np.log(C))
-        values = {"N": N, "D": D, "tokens_per_parameter": D / N}
+            values = {"N": N, "D": D, "tokens_per_parameter": D / N}
         if self.loss is not None:
             values["L"] = self.loss(N, D)
         ratio = C / self.largest

@@ -247,7 +247,8 @@ def _optimum(
     path = {name: np.where(np.isfinite(x), x, np.nan) for name, x in path.items()}
 
     def loss(N: np.ndarray, D: np.ndarray) -> np.ndarray:
-        inputs = {"N": N, "D": D, "C": cost.flops(N, D), "M": D / N}
+        with np.errstate(over="ignore"):
+            inputs = {"N": N, "D": D, "C": cost.flops(N, D), "M": D / N}
         return np.asarray(law.function(*(inputs[letter] for letter in law.inputs), **rows))
 
     profiler = uncertainty.profiler
