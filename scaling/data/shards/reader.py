@@ -203,6 +203,8 @@ class TokenSplit:
 
     def _piece_work(self, number: int, pieces: Pieces) -> Callable[[], np.ndarray]:
         def fetch() -> np.ndarray:
+            if (stored := self._stored_piece(number, pieces)) is not None:  # since the caller has looked
+                return stored
             assert self.cache is not None
             [tokens] = self.source.read([self._bounds(number, pieces)])
             self.cache.store(self._piece_name(number, pieces), tokens)
@@ -210,16 +212,20 @@ class TokenSplit:
 
         return fetch
 
-    def _piece(self, number: int, pieces: Pieces, fetch: Future[np.ndarray] | None) -> np.ndarray:
-        """Returns a piece from its fetch or from the cache; fetches it where it is damaged or was removed."""
+    def _stored_piece(self, number: int, pieces: Pieces) -> np.ndarray | None:
+        """Returns a piece from the cache; None where it is not stored or was damaged."""
         assert self.cache is not None
-        if fetch is not None:
-            return fetch.result()
         data = self.cache.read(self._piece_name(number, pieces))
         start, stop = self._bounds(number, pieces)
-        if data is None or len(data) != (stop - start) * self.dtype.itemsize:
-            return self._piece_work(number, pieces)()
-        return data.view(self.dtype)
+        whole = data is not None and len(data) == (stop - start) * self.dtype.itemsize
+        return data.view(self.dtype) if data is not None and whole else None
+
+    def _piece(self, number: int, pieces: Pieces, fetch: Future[np.ndarray] | None) -> np.ndarray:
+        """Returns a piece from its fetch or from the cache; fetches it where it is damaged or was removed."""
+        if fetch is not None:
+            return fetch.result()
+        stored = self._stored_piece(number, pieces)
+        return stored if stored is not None else self._piece_work(number, pieces)()
 
 
 @dataclass(frozen=True)
