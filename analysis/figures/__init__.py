@@ -37,7 +37,7 @@ def plot(
         source: The fitted law, whose options apply, or the path of a store or file.
         name: A name in `analysis.figures.registry.FIGURES`, which for a fit must be a figure that shows points and a
             law; your own, "FILE.py:FUNCTION" or "package.module:FUNCTION"; or a function of a `Source`.
-        width: "text" (5.5 in) or "column" (3.25 in).
+        width: "text" (5.5 in), "column" (3.25 in), or that of a venue (analysis.figures.options.WIDTHS).
         options: Options of the fits of a store or file.
         reading: Options of reading a store or file.
         scores: Scale, tasks and metrics of a figure of scores.

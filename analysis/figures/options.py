@@ -15,7 +15,13 @@ from analysis.fitting.options import FitOptions
 from scaling.config.options import format_options, option
 
 SCORES = ("x", "score", "continuous", "chance", "items", "tasks", "all_runs", "all_steps")  # fields of EmergenceOptions
-WIDTHS = {"text": 5.5, "column": 3.25}  # inches, of the NeurIPS and ICML style files
+WIDTHS = {  # inches: text of NeurIPS and ICLR, column and text of ICML (style files), text and column of Nature
+    "text": 5.5,
+    "column": 3.25,
+    "icml": 6.75,
+    "nature": 7.2,
+    "nature-column": 3.5,
+}
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,16 @@ class FigureOptions:
 
     Attributes:
         law: Law to show, for figures of one law; None shows chinchilla.
-        width: "text" (5.5 in) or "column" (3.25 in, with panels stacked).
+        width: Name in WIDTHS: "text" (5.5 in), "column" (3.25 in, with panels stacked), or that of a venue.
         settings: Values of keyword-only arguments of a figure of your own, as text.
     """
 
     law: str | None = option(None, "law to show, for the figures law, profile, contours and parity (chinchilla)")
-    width: str = option("text", "width of the figure: text (5.5 in, default) or column (3.25 in)")
+    width: str = option(
+        "text",
+        "width of the figure: text (5.5 in, default), column (3.25 in), icml (6.75 in), nature (7.2 in) or "
+        "nature-column (3.5 in)",
+    )
 
     settings: Mapping[str, str] = option(
         {},

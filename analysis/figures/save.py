@@ -172,6 +172,19 @@ def figure_command(name: str, source: Source, out: str | Path, options: FigureOp
     )
 
 
+def figure_data(figure: Figure) -> bytes:
+    """Returns the data of a figure as CSV: one row per mark.
+
+    Args:
+        figure: The figure.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(mark_rows(figure))
+    return text.getvalue().encode()
+
+
 def write_origin(
     figure: Figure, name: str, source: Source, out: Path, options: FigureOptions = FigureOptions()
 ) -> None:
@@ -184,14 +197,10 @@ def write_origin(
         out: File of the figure.
         options: Law, width and settings of the figure.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(mark_rows(figure))
     target = out.with_suffix(".data.csv")
     if Path(source.name).resolve() == target.resolve():
         raise DataError(f"{target}: is the source and would be overwritten by the data of the figure: change --out")
-    write_atomic(target, text.getvalue().encode())
+    write_atomic(target, figure_data(figure))
     about = {
         "figure": name,
         "code_sha256": code_digest(name),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -38,10 +38,15 @@ class Findings:
         return {name: self.fits[name] for name in APPROACHES if name in self.fits}
 
 
-def fit_laws(source: Source) -> Findings:
-    """Fits all laws of the report and records the reason of each failure."""
+def fit_laws(source: Source, laws: Sequence[str] = LAWS) -> Findings:
+    """Fits laws and records the reason of each failure.
+
+    Args:
+        source: Source of the report.
+        laws: Names of the laws; those of the report by default.
+    """
     findings = Findings(source)
-    for law in with_progress(LAWS, "fits", len(LAWS)):
+    for law in with_progress(laws, "fits", len(laws)):
         try:
             findings.fits[law] = source.fit(law)
         except FitError as error:

@@ -127,7 +127,7 @@ def describe(findings: Findings, pictures: Sequence[Picture]) -> Page:
         return _describe_scores(source, pictures)
     return Page(
         title=_title(source),
-        lead=_lead(source),
+        lead=lead(source),
         summary=_summary(findings),
         law=describe_law(findings),
         optimum=describe_optimum(findings),
@@ -174,7 +174,8 @@ def _title(source: Source) -> str:
     return f"Scaling laws: {name}" + (f" on {', '.join(corpora)}" if corpora else "")
 
 
-def _lead(source: Source) -> str:
+def lead(source: Source) -> str:
+    """Returns a sentence on the number of runs and the ranges of N, D and C."""
     points = source.points
     if not len(points):
         return "No run is finished yet, so there is nothing to fit. The runs are listed below."
