@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from scaling.store.curve_files import SECONDS
+from scaling.store.curves.curve_files import SECONDS
 from scaling.store.damaged import newest_row
 from scaling.store.files import DamagedFileError, read_json, write_json
 from scaling.store.record import Record, Store

@@ -29,7 +29,8 @@ from typing import Any
 from scaling.config.os_errors import reason_of_os_error
 from scaling.config.run import RunConfig
 from scaling.config.validation import to_dict
-from scaling.store import curve_files, lease
+from scaling.store import lease
+from scaling.store.curves import curve_files
 from scaling.store.files import (
     DamagedFileError,
     LocalFiles,

@@ -54,6 +54,14 @@ class SweepStatus:
         return dict(self.data["machine"])
 
     @property
+    def health(self) -> dict[str, Any]:
+        """Learning curves normalised by their end, and `left_band`, the runs that left the band of the others.
+
+        Empty before any run has a curve.
+        """
+        return dict(self.data["health"])
+
+    @property
     def runs(self) -> Sequence[dict[str, Any]]:
         """A row for each run: run_id, state, N, D, C and, if known, loss, step, seconds left and error."""
         return list(self.data["runs"])

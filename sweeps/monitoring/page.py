@@ -19,6 +19,7 @@ from scaling.store.origin.paths import public_path
 from scaling.store.record import Store
 from sweeps.format import duration, short_count
 from sweeps.monitoring.axes import NAMES, Row, loss_curves
+from sweeps.monitoring.health import health_lines
 from sweeps.monitoring.machine import machine_cells, machine_lines
 from sweeps.monitoring.svg import Axis, Chart, Curve, colours, lay_out
 from sweeps.monitoring.terminal import RESUMABLE, cost_lines, has_loss, label, percent
@@ -34,6 +35,7 @@ LISTED_RUNS = 1000  # largest number of rows of a table
 LISTED_REASONS = 50  # largest number of listed errors
 RUNS_PER_REASON = 6
 NATS = "nats per token"
+LEFT_COLOUR = "#D55E00"  # of a run that left the band
 MACHINE_COLUMNS = ("MFU", "goodput", "peak memory")
 _learning_points: dict[str, tuple[Any, list[tuple[float, float]]]] = {}  # by run, with the stamp of its record
 
@@ -84,6 +86,7 @@ def write_page(path: Path, store: Store, status: dict[str, Any], every: float | 
         store=public_path(store.root.resolve()),
         losses=losses(status),
         learning=learning(store, status),
+        normalised=normalised_curves(status),
         failures=failures(status),
         running=running_table(status),
         runs=runs_table(status),
@@ -163,6 +166,34 @@ def learning(store: Store, status: dict[str, Any]) -> Drawing | None:
     x = Axis(name="training FLOPs", log=True, text=short_count)
     y = Axis(name=f"training loss, {NATS}", log=True, text=_loss_text)
     note = f"{len(curves)} of {len(started):,} started runs, from small (dark) to large; hover over a curve for details"
+    return Drawing(title=title, chart=lay_out(curves, x, y, title), note=note)
+
+
+def normalised_curves(status: dict[str, Any]) -> Drawing | None:
+    """Returns the drawing of learning curves normalised by their end; None if no curve can be normalised.
+
+    Args:
+        status: `status.status` of the sweep.
+    """
+    health = status.get("health", {})
+    left = {entry["run_id"] for entry in health.get("left_band", ())}
+    runs = {run["run_id"]: run for run in status["runs"]}
+    drawn = {name: points for name, points in health.get("normalised", {}).items() if len(points) > 1}
+    sizes = sorted({runs[name]["N"] for name in drawn})
+    palette, curves = dict(zip(sizes, colours(len(sizes), ordered=True), strict=True)), []
+    for name in sorted(drawn, key=lambda name: (name in left, runs[name]["N"])):  # those that left lie on top
+        points = [(share, value) for share, value in drawn[name] if value > 0]
+        colour, shown = (LEFT_COLOUR, name[:12]) if name in left else (palette[runs[name]["N"]], "")
+        about = f"{name[:12]}, {size(runs[name])}, {runs[name]['state']}"
+        curves.append(Curve(points=points, colour=colour, name=shown, about=about, faint=name not in left))
+    if not curves:
+        return None
+    title = "Learning curves normalised by their end"
+    offset = f" − {health['irreducible_loss']:.3g}" if "irreducible_loss" in health else ""
+    x = Axis(name="share of the tokens", log=False, text="{:.0%}".format)
+    y = Axis(name=f"(loss{offset}) / (end loss{offset})", log=True, text="{:.3g}".format)
+    lines = [f"{line[:1].upper()}{line[1:]}." for line in health_lines(health, LISTED_REASONS)]
+    note = " ".join(["From small models (dark) to large.", *lines])
     return Drawing(title=title, chart=lay_out(curves, x, y, title), note=note)
 
 

@@ -22,6 +22,7 @@ from sweeps.engines.events import last_lines, log_tail
 from sweeps.errors import SweepError
 from sweeps.monitoring import read_many
 from sweeps.monitoring.axes import axes, coordinates
+from sweeps.monitoring.health import status_health
 from sweeps.monitoring.machine import machine_totals, recorded_machine
 from sweeps.planning.plan import DAMAGED, FINISHED_STATUSES, shared_steps
 
@@ -53,7 +54,8 @@ def status(
             None: all records are read.
 
     Returns:
-        `sweep`; `counts` of runs by state; `cost` so far; `machine`, as `machine_totals` returns it; `axes` of plots;
+        `sweep`; `counts` of runs by state; `cost` so far; `machine`, as `machine_totals` returns it; `health`, the
+        normalised curves and the runs that left the band of the others; `axes` of plots;
         `runs`, a row for each run with its sizes and, if known, its loss, step, tokens per second, seconds left,
         `machine`, error and log; and `damaged`, the path and the problem of each file that could not be used.
 
@@ -73,6 +75,7 @@ def status(
         "counts": state_counts(runs),
         "cost": sweep_cost(runs, on, mfu, seconds),
         "machine": machine_totals(runs),
+        "health": status_health(store, entries, runs),
         "axes": sweep_axes,
         "runs": runs,
         "damaged": damaged_files(store),

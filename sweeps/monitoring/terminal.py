@@ -15,6 +15,7 @@ from scaling.config.text import printable
 from sweeps.format import duration, short_count, text_table
 from sweeps.monitoring.axes import NAMES, Row, loss_curves, sorted_keys
 from sweeps.monitoring.braille import LETTERS, PlotAxes, plot
+from sweeps.monitoring.health import health_lines
 from sweeps.monitoring.machine import machine_lines, share, slow_steps
 from sweeps.monitoring.status import STATES
 from sweeps.planning.plan import DAMAGED
@@ -75,7 +76,13 @@ def header(status: dict[str, Any], width: int) -> list[Text]:
     full = int(share * cells)
     text = f"  {percent(share)} of the FLOPs" + (f", {duration(seconds_left)} left" if seconds_left else "")
     bar = Text.assemble(("█" * full, "green"), "░" * (cells - full), text)
-    return [line, bar, *map(Text, cost_lines(status["cost"])), *map(Text, machine_lines(status.get("machine", {})))]
+    facts = (*cost_lines(status["cost"]), *machine_lines(status.get("machine", {})))
+    return [line, bar, *map(Text, facts), *health_texts(status.get("health", {}))]
+
+
+def health_texts(health: dict[str, Any]) -> list[Text]:
+    """Returns the lines on the learning curves of the runs, those that name a run in the colour of a warning."""
+    return [Text(printable(line), "yellow" if health["left_band"] else "") for line in health_lines(health)]
 
 
 def percent(share: float) -> str:

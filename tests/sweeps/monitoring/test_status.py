@@ -207,9 +207,10 @@ def test_a_page_is_whole_loads_nothing_and_escapes_everything(known: Store, tmp_
     assert '<meta http-equiv="refresh" content="7">' in text
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["page.html"]
     charts = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
-    assert len(charts) == 2
+    assert len(charts) == 3
     assert len([e for e in charts[0].iter("polyline")]) == 4  # a curve a budget
     assert len([e for e in charts[1].iter("polyline")]) == 23  # runs that have begun and have a curve
+    assert len([e for e in charts[2].iter("polyline")]) > 15  # those whose end is known or expected
     numbers = [float(n) for e in charts[0].iter("polyline") for n in re.split("[ ,]", e.attrib["points"])]
     assert all(0 <= n <= 760 for n in numbers)
     best = min(run["loss"] for run in shown_status["runs"] if run.get("budget") == 3e13 and "loss" in run)
