@@ -15,8 +15,9 @@ In a notebook:
 
 `fit` reads a source, fits a law and returns a `Fit`; `load` only reads the source and returns `Points`; `table` and
 `curves` read a store. `optimal_training`, `cheapest_training` and `off_optimum` plan with a fitted law, `advise`
-recommends runs for a `Target`, `backtest` compares what laws predict, and `emergence_study` judges scores. `plot`
-returns a Matplotlib figure, `save_figure` and `write_report` write files. The commands of `python -m analysis` call
+recommends runs for a `Target`, `backtest` compares what laws predict, and `emergence_study` judges scores.
+`plot` returns a Matplotlib figure, `save_figure`, `write_report` and
+`write_paper` write files. The commands of `python -m analysis` call
 these functions. `FitOptions`, `ReadOptions`, `FigureOptions` and `EmergenceOptions` document all options. `laws.LAWS`
 has the built-in laws by name. Bad input raises `DataError`, and a fit that is not possible raises `FitError`. These
 names are imported on first use, so that `--help` stays fast.
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from analysis.fitting.result import Fit
     from analysis.laws.law import Law
     from analysis.planning.compute_optimal import cheapest_training, off_optimum, optimal_training
+    from analysis.paper.build import write_paper
+    from analysis.paper.options import PaperOptions
     from analysis.planning.next_runs import Target, advise
     from analysis.report.build import write_report
     from analysis.studies.backtest.backtest import backtest
@@ -57,6 +60,7 @@ __all__ = [
     "FitError",
     "FitOptions",
     "Law",
+    "PaperOptions",
     "Points",
     "ReadOptions",
     "Source",
@@ -74,6 +78,7 @@ __all__ = [
     "plot",
     "save_figure",
     "table",
+    "write_paper",
     "write_report",
 ]
 
@@ -85,6 +90,7 @@ _MODULES = {
     "FitError": "analysis.errors",
     "FitOptions": "analysis.fitting.options",
     "Law": "analysis.laws.law",
+    "PaperOptions": "analysis.paper.options",
     "Points": "analysis.data.points",
     "ReadOptions": "analysis.data.options",
     "Source": "analysis.figures.source",
@@ -101,6 +107,7 @@ _MODULES = {
     "plot": "analysis.figures",
     "save_figure": "analysis.figures.save",
     "table": "analysis.data.from_store",
+    "write_paper": "analysis.paper.build",
     "write_report": "analysis.report.build",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from analysis.commands import figure, fit, forecast, forecasts, laws, optimum, options, report, table
+from analysis.commands import figure, fit, forecast, forecasts, laws, optimum, options, paper, report, table
 from analysis.commands.studies import (
     backtest,
     bench,
@@ -47,6 +47,7 @@ COMMANDS = {  # name: module with `add` and `run`, in the order of --help
     "bench": bench,
     "figure": figure,
     "report": report,
+    "paper": paper,
 }
 
 
