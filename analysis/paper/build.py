@@ -23,8 +23,10 @@ from analysis.errors import DataError, FitError
 from analysis.figures.source import Source, load
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
+from analysis.format import json_ready
 from analysis.paper import provenance
 from analysis.paper.figures import draw_figures, figure_file
+from analysis.paper.forecasts import forecast_macros, read_outcomes
 from analysis.paper.latex import booktabs, escape, symbol
 from analysis.paper.macros import all_macros, law_label, macro_file, macro_name
 from analysis.paper.methods import methods
@@ -100,12 +102,13 @@ def _contents(
     """Content of each file by its path in the folder, and the origin of the numbers."""
     source = findings.source
     published, shown = provenance.published_source(source, out), provenance.published_options(paper, out)
-    figures = list(draw_figures(source, paper, published))
-    tables = all_tables(findings)
+    outcomes = read_outcomes(source)
+    figures = list(draw_figures(source, paper, published, outcomes))
+    tables = all_tables(findings, outcomes)
     flags = provenance.arguments(published, shown)
     texts = {
-        "macros.tex": macro_file(all_macros(findings)),
-        "methods.tex": methods(findings),
+        "macros.tex": macro_file(all_macros(findings, forecast_macros(outcomes))),
+        "methods.tex": methods(findings, outcomes),
         "figures.tex": figure_file(figures, paper.page, FIGURES),
         SAMPLE: _sample(findings, paper, list(tables), published.name),
         "Makefile": _makefile(source, out, flags),
@@ -115,7 +118,9 @@ def _contents(
     files = {name: text.encode() for name, text in texts.items()}
     for figure in figures:
         files |= {(FIGURES / name).as_posix(): data for name, data in figure.files.items()}
-    return files, provenance.provenance(findings, figures, flags, points_hash)
+    facts = provenance.provenance(findings, figures, flags, points_hash)
+    forecasts = json_ready([outcome.to_json() for outcome in outcomes])
+    return files, facts | ({"forecasts": forecasts} if forecasts else {})
 
 
 @functools.cache

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.errors import DataError, FitError
 from analysis.figures import registry, save
 from analysis.figures.alt_text import alt_text
-from analysis.figures.options import FigureOptions
-from analysis.figures.source import Source
+from analysis.figures.options import FigureOptions, SourceOptions
+from analysis.figures.source import Source, source_of_study
 from analysis.paper.latex import escape
 from analysis.paper.options import PaperOptions, Venue
+from analysis.studies.forecast.scores import Outcome
 
 REPORT_FIGURES = ("isoflop", "curves", "contours", "kaplan", "parity")
 LAW_FIGURES = ("law", "parity")  # of a paper on laws that the user names
@@ -40,19 +41,25 @@ class PaperFigure:
     commands: Mapping[str, str] = field(default_factory=dict)
 
 
-def draw_figures(source: Source, options: PaperOptions, published: Source) -> Iterator[PaperFigure]:
+def draw_figures(
+    source: Source, options: PaperOptions, published: Source, outcomes: Sequence[Outcome] = ()
+) -> Iterator[PaperFigure]:
     """Draws the figures that the source allows.
 
     Args:
         source: Source of the paper.
         options: Venue and laws.
         published: The source with names as commands state them.
+        outcomes: Sealed forecasts of the store with their outcomes.
     """
     names = LAW_FIGURES if options.laws else REPORT_FIGURES
     for name in names:
         if name != "curves" or source.store is not None:
             law = options.laws[0] if options.laws and "law" in registry.find_figure(name).options else None
             yield draw_figure(source, name, law, options.page, published)
+    if outcomes and source.store is not None:
+        study = source_of_study(source.store, "forecasts", list(outcomes), SourceOptions(source.options))
+        yield draw_figure(study, "forecasts", None, options.page, published)
 
 
 def draw_figure(source: Source, name: str, law: str | None, page: Venue, published: Source) -> PaperFigure:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,13 +72,18 @@ def law_label(law: str) -> str:
     return law.rpartition(":")[2]
 
 
-def all_macros(findings: Findings) -> list[Macro]:
-    """Returns the macros of the runs and of each fit, in a fixed order and with distinct names."""
+def all_macros(findings: Findings, others: Sequence[Macro] = ()) -> list[Macro]:
+    """Returns the macros of the runs and of each fit, in a fixed order and with distinct names.
+
+    Args:
+        findings: The fits.
+        others: Macros that follow.
+    """
     fits = findings.fits
     macros = [*run_macros(findings.source.points), *_interval_macros(next(iter(fits.values())))]
     for fit in fits.values():
         macros += fit_macros(fit)
-    return list(_distinct(macros))
+    return list(_distinct([*macros, *others]))
 
 
 def _distinct(macros: Iterable[Macro]) -> Iterator[Macro]:

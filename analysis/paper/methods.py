@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from analysis import format, laws
 from analysis.fitting.result import Fit, starts_text
 from analysis.laws.law import formula
+from analysis.paper.forecasts import forecast_sentences
 from analysis.paper.latex import escape
 from analysis.report import sentences
 from analysis.report.findings import Findings
 from analysis.report.page import lead
+from analysis.studies.forecast.scores import Outcome
 from analysis.uncertainty.verdicts import has_warnings
 
 OBJECTIVES = {  # names of OBJECTIVES in words
@@ -34,8 +38,13 @@ RESAMPLING = {  # schemes of the bootstrap in words
 }
 
 
-def methods(findings: Findings) -> str:
-    """Returns the paragraph as LaTeX: one on the runs, then one on each fit."""
+def methods(findings: Findings, outcomes: Sequence[Outcome] = ()) -> str:
+    """Returns the paragraph as LaTeX: one on the runs, then one on each fit, and one on sealed forecasts.
+
+    Args:
+        findings: The fits.
+        outcomes: Sealed forecasts of the store with their outcomes.
+    """
     points = findings.source.points
     first = ["We fit scaling laws to " + lead(findings.source), f"Counting: {points.convention}."]
     first += [sentences.sentence(note) for note in points.notes]
@@ -44,7 +53,8 @@ def methods(findings: Findings) -> str:
     paragraphs = [" ".join(map(escape, first))]
     paragraphs += [fit_paragraph(fit) for fit in findings.fits.values()]
     failed = [f"{name} could not be fitted: {sentences.sentence(why)}" for name, why in findings.failures.items()]
-    paragraphs += [" ".join(map(escape, failed))] if failed else []
+    for texts in (failed, forecast_sentences(outcomes)):
+        paragraphs += [" ".join(map(escape, texts))] if texts else []
     return "\n\n".join([*paragraphs, ""])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -11,12 +11,14 @@ from analysis.data.points import Points
 from analysis.figures.source import Source
 from analysis.fitting.result import Fit
 from analysis.format import MISSING, short_loss_unit
+from analysis.paper.forecasts import forecast_table
 from analysis.paper.latex import Symbol
 from analysis.report import sentences
 from analysis.report.findings import Findings
 from analysis.report.html import Table
 from analysis.report.law import describe_refits
 from analysis.report.optimum import describe_optimum
+from analysis.studies.forecast.scores import Outcome
 
 MAX_RUNS = 30  # largest number of runs that are listed one by one
 BINS_PER_DECADE = 2  # rows per factor of ten in compute, of a table of more runs
@@ -35,11 +37,20 @@ CAPTIONS = {  # by name of the table, in the order of the sample; {level} is the
         "Parameters of the law fitted without each part of the runs. p: probability of at least this deviation of the "
         "omitted runs from the law by chance."
     ),
+    "forecasts": (
+        "Forecasts that were sealed before the runs were trained. Beyond: FLOPs relative to the largest run before; "
+        "CRPS: continuous ranked probability score; PIT: probability that the forecast gave to smaller losses."
+    ),
 }
 
 
-def all_tables(findings: Findings) -> dict[str, Table]:
-    """Returns the tables that the source allows, by their names in CAPTIONS."""
+def all_tables(findings: Findings, outcomes: Sequence[Outcome] = ()) -> dict[str, Table]:
+    """Returns the tables that the source allows, by their names in CAPTIONS.
+
+    Args:
+        findings: The fits.
+        outcomes: Sealed forecasts of the store with their outcomes.
+    """
     source, fits = findings.source, list(findings.fits.values())
     section = describe_optimum(findings)
     tables = {
@@ -49,6 +60,7 @@ def all_tables(findings: Findings) -> dict[str, Table]:
         "optima": _narrow(section.predictions),
         "budgets": section.budgets if "chinchilla-2" in findings.fits else None,
         "influence": describe_refits(findings.fits.get("chinchilla")),
+        "forecasts": forecast_table(outcomes),
     }
     return {name: table for name, table in tables.items() if table is not None}
 

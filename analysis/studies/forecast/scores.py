@@ -16,6 +16,9 @@ from scaling.store.score_intervals import wilson_interval
 
 DONE = "done"
 LEVEL = 0.95  # of the interval of the coverage
+OUTCOME_HEAD = (
+    "sealed", "run", "C", "beyond", "forecast", "measured", "error", "inside", "CRPS", "log score", "PIT"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -108,9 +111,12 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, Any]:
 
 def describe_outcomes(outcomes: Sequence[Outcome]) -> str:
     """Returns the outcomes as a table, and a line on their coverage."""
-    rows: list[tuple[str, ...]] = [
-        ("sealed", "run", "C", "beyond", "forecast", "measured", "error", "inside", "CRPS", "log score", "PIT")
-    ]
+    return "\n".join([aligned([OUTCOME_HEAD, *outcome_rows(outcomes)]), _summary_line(summarise(outcomes), outcomes)])
+
+
+def outcome_rows(outcomes: Sequence[Outcome]) -> list[tuple[str, ...]]:
+    """Returns the cells of each outcome under OUTCOME_HEAD."""
+    rows: list[tuple[str, ...]] = []
     for outcome in outcomes:
         forecast = outcome.seal.forecast
         unit = short_loss_unit(forecast["loss_unit"])
@@ -126,7 +132,7 @@ def describe_outcomes(outcomes: Sequence[Outcome]) -> str:
                 *_scores(outcome),
             )
         )
-    return "\n".join([aligned(rows), _summary_line(summarise(outcomes), outcomes)])
+    return rows
 
 
 def _scores(outcome: Outcome) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ OPTIONS = {  # module: its dataclasses of options
     "analysis.fitting.options": ("FitOptions",),
     "analysis.data.options": ("ReadOptions",),
     "analysis.figures.options": ("FigureOptions",),
+    "analysis.paper.options": ("PaperOptions",),
     "analysis.planning.options": ("DesignOptions",),
     "analysis.evals.options": ("EmergenceOptions", "CalibrationOptions"),
     "analysis.studies.options": (
