@@ -12,7 +12,7 @@ import numpy as np
 from analysis.data.points import Points
 from analysis.fitting.result import Fit
 from analysis.uncertainty.intervals import percentile_interval
-from analysis.uncertainty.score_noise import ScoreNoise, estimate_noise
+from analysis.uncertainty.resampling.score_noise import ScoreNoise, estimate_noise
 
 
 def fit_noise(fit: Fit, points: Points) -> ScoreNoise:

@@ -30,7 +30,7 @@ from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.laws.law import Array, Law
-from analysis.uncertainty.score_noise import JEFFREYS, ScoreNoise
+from analysis.uncertainty.resampling.score_noise import JEFFREYS, ScoreNoise
 
 LOSS_LAWS = {"C": "power-c", "N": "power-n", "D": "power-d"}  # law of the task's loss by axis
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.uncertainty.score_noise import JEFFREYS
+from analysis.uncertainty.resampling.score_noise import JEFFREYS
 
 SCALE_TOLERANCE = 0.05  # range in decades within which runs count as one scale
 RELATIVE_FLOOR = 1e-6  # smallest variance of a mean, relative to the squared range of the means

@@ -17,7 +17,7 @@ from analysis.uncertainty.options import BootstrapOptions
 from scaling.config.options import option
 
 RESAMPLING = ("auto", "residuals", "cases", "groups", "sizes", "runs", "parametric", "binomial")
-INTERVALS = ("bootstrap", "profile")
+INTERVALS = ("bootstrap", "profile", "posterior")
 WEIGHTS = ("column", "seeds", "even")
 WEIGHTINGS = ("noise", "equal")
 FRONTIERS = ("envelope", "hull")
@@ -68,7 +68,8 @@ class FitOptions(BootstrapOptions):
             between seeds (analysis/uncertainty/seed_noise.py), "even" equal weights.
         resampling: Bootstrap scheme (analysis/uncertainty/resampling/bootstrap.py); "auto" chooses by number and
             kind of the runs.
-        intervals: "bootstrap" for percentile intervals, "profile" for profile likelihood.
+        intervals: "bootstrap" for percentile intervals, "profile" for profile likelihood, "posterior" for a Bayesian
+            fit (analysis/uncertainty/posterior/), of which `bootstrap` draws are kept.
         frontier: Frontier that approach 1 fits: "envelope" (the lowest loss at each C; Hoffmann 2022) or "hull" (the
             vertices of the lower convex hull of ln L over ln C).
         weighting: Weights of the minima of approach 2: "noise" (inverse variance) or "equal".
@@ -104,7 +105,10 @@ class FitOptions(BootstrapOptions):
         "auto",
         "bootstrap scheme: residuals, cases, groups, sizes, runs, parametric, or auto (default: chosen for the runs)",
     )
-    intervals: str = option("bootstrap", "method of the intervals: bootstrap (default) or profile (profile likelihood)")
+    intervals: str = option(
+        "bootstrap",
+        "method of the intervals: bootstrap (default), profile (profile likelihood) or posterior (Bayesian)",
+    )
     frontier: str = option("envelope", "frontier that chinchilla-1 fits: envelope (default) or hull (convex hull)")
     weighting: str = option("noise", "weights of the minima in chinchilla-2: noise (default) or equal")
     minimum: str = option(

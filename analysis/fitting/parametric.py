@@ -16,7 +16,7 @@ from analysis.errors import DataError, FitError
 from analysis.fitting.optimum import Optimum
 from analysis.fitting.options import FitOptions
 from analysis.fitting.profiler import Profiler
-from analysis.fitting.result import Fit, interval_method
+from analysis.fitting.result import POSTERIOR, Fit, interval_method
 from analysis.fitting.selection import check_decrease, check_points, select_points
 from analysis.laws.bounds import natural_bounds, with_bounds
 from analysis.laws.compute_cost import optimal_path
@@ -32,6 +32,7 @@ from analysis.uncertainty.groups import check_groups
 from analysis.uncertainty.influence import Refit, check_influence, refit_without_parts
 from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.new_run import draw_scatter
+from analysis.uncertainty.posterior.posterior import Posterior, check_posterior, sample_posterior
 from analysis.uncertainty.profile import Profile, check_profiles, profile_fit
 from analysis.uncertainty.regimes import check_regimes
 from analysis.uncertainty.resampling.bootstrap import choose_resampling, sample_parameters
@@ -49,13 +50,14 @@ class Uncertainty:
     """The uncertainty of the free parameters of a fit.
 
     Attributes:
-        resampling: Bootstrap scheme.
-        samples: Bootstrap samples of each parameter (B,).
+        resampling: Bootstrap scheme, or POSTERIOR.
+        samples: Bootstrap samples, or draws from the posterior, of each parameter (B,).
         intervals: Interval of each parameter.
         profiles: Profiles by quantity, for intervals by profile likelihood.
         profiler: Intervals of predictions and optima by profile likelihood, if these are used.
         refits: Fits without each part of the points.
         verdict: Warnings, or ("converged",).
+        posterior: The posterior, for its intervals.
     """
 
     resampling: str
@@ -65,6 +67,7 @@ class Uncertainty:
     profiler: Profiler | None
     refits: tuple[Refit, ...]
     verdict: tuple[str, ...]
+    posterior: Posterior | None = None
 
 
 def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOptions()) -> Fit:
@@ -93,7 +96,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
     estimates = problem.params(solution.u_P[None])
     params = _with_constraints(law, constraints, {key: float(value[0]) for key, value in estimates.items()})
     samples = _with_constraints(law, constraints, uncertainty.samples)
-    scatter = _scatter(points, law, params, len(free_law.parameters), options)
+    scatter = _scatter(points, law, params, uncertainty, problem, options)
     return Fit(
         law=name,
         points=points,
@@ -116,6 +119,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
         extrapolation_ratio=options.extrapolation_ratio,
         profiler=uncertainty.profiler,
         scatter=scatter,
+        posterior=uncertainty.posterior,
     )
 
 
@@ -161,26 +165,35 @@ def estimate_uncertainty(
         selection_warnings: Warnings on the selection of the points, which become part of the verdict.
     """
     u_P, level = solution.u_P, options.level
-    resampling = choose_resampling(options.resampling, points)
-    samples = sample_parameters(problem, u_P, points, options.bootstrap, options.seed, resampling)
+    resampling, posterior = choose_resampling(options.resampling, points), None
+    scheme = "profile" if options.intervals == "profile" else resampling
+    if options.intervals == POSTERIOR:
+        minima = [u_P, *solution.other_minima]
+        posterior = sample_posterior(problem, minima, points, options.bootstrap, options.seed, resampling)
+        samples, resampling = problem.params(posterior.u), POSTERIOR
+    else:
+        samples = sample_parameters(problem, u_P, points, options.bootstrap, options.seed, resampling)
     intervals = {name: percentile_interval(samples_B, level) for name, samples_B in samples.items()}
     profiles = profile_fit(problem, u_P, points, level) if options.intervals == "profile" else {}
     intervals |= {name: profiles[name].interval for name in intervals if name in profiles}
     profiler = Profiler(problem, u_P, level, points).reuse(profiles) if options.intervals == "profile" else None
     if not options.checks:
-        return Uncertainty(resampling, samples, intervals, profiles, profiler, (), verdict(selection_warnings))
+        return Uncertainty(
+            resampling, samples, intervals, profiles, profiler, (), verdict(selection_warnings), posterior
+        )
     refits = refit_without_parts(problem, u_P, points)
     warnings = [
         *selection_warnings,
         *diagnose(problem, solution, points, samples, level),
-        *check_runs(points, "profile" if options.intervals == "profile" else resampling),
+        *(check_posterior(problem, posterior) if posterior is not None else ()),
+        *check_runs(points, scheme),
         *check_profiles(profiles),
         *check_influence(refits, intervals, level),
         *check_regimes(problem, u_P, points),
         *check_groups(problem, u_P, points),
         *check_inputs(problem, u_P, points),
     ]
-    return Uncertainty(resampling, samples, intervals, profiles, profiler, refits, verdict(warnings))
+    return Uncertainty(resampling, samples, intervals, profiles, profiler, refits, verdict(warnings), posterior)
 
 
 def _free_law(law: Law, options: FitOptions) -> Law:
@@ -265,10 +278,16 @@ def _optimum(
     )
 
 
-def _scatter(points: Points, law: Law, params: dict[str, float], free: int, options: FitOptions) -> np.ndarray:
-    """Draws of the deviation of a new run from the law (B,). `free`: number of fitted parameters."""
-    measured = points[law.output]
+def _scatter(
+    points: Points, law: Law, params: dict[str, float], uncertainty: Uncertainty, problem: Problem, options: FitOptions
+) -> np.ndarray:
+    """Draws of the deviation of a new run from the law (B,): ln(measured / predicted), or the difference if signed."""
+    measured, signed = points[law.output], law.output in law.signed
+    if uncertainty.posterior is not None:
+        output = np.median(measured)  # where a deviation on the link is taken as one of the output
+        slope = problem.objective.link_derivative(output) * (1.0 if signed else output)
+        return np.asarray(uncertainty.posterior.scatter / slope)
     with np.errstate(all="ignore"):
         predicted = np.asarray(law.function(*(points[letter] for letter in law.inputs), **params))
-        deviation = measured - predicted if law.output in law.signed else np.log(measured / predicted)
-    return draw_scatter(deviation, free, options.bootstrap, options.seed)
+        deviation = measured - predicted if signed else np.log(measured / predicted)
+    return draw_scatter(deviation, len(problem.names), options.bootstrap, options.seed)

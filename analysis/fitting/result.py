@@ -22,11 +22,13 @@ from analysis.laws.law import Law, formula
 from analysis.uncertainty.influence import Refit
 from analysis.uncertainty.intervals import percentile_band
 from analysis.uncertainty.new_run import new_run_interval
+from analysis.uncertainty.posterior.posterior import Posterior
 from analysis.uncertainty.profile import Profile
 from analysis.uncertainty.verdicts import warning
 from scaling.store.origin.paths import public_path
 
 Row = tuple[str, str, str, str]  # name, value, interval, unit
+POSTERIOR = "posterior"  # of `FitOptions.intervals`, and method of intervals that are quantiles of the posterior
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,21 @@ class Fit:
         objective: Name, value and settings of the objective.
         starts: Number of starts "tried", and number that "agreed" on the optimum.
         verdict: Warnings, or ("converged",) if there are none (analysis/uncertainty/verdicts.py).
-        samples: Bootstrap samples of the parameters (B,).
+        samples: Bootstrap samples, or draws from the posterior, of the parameters (B,).
         optimum: Compute-optimal training; None if the law has no optimum.
         notes: Notes on the selection of points and the fit.
         budget_multiples: Budgets of reported optima, relative to the largest C.
         form: The law; None for approaches 1 and 2, which only estimate exponents.
         constraints: Value of each fixed parameter, and name of the parameter that each tied parameter equals.
         bounds: Lower and upper bound of each parameter that the options limit.
-        resampling: Bootstrap scheme.
+        resampling: Bootstrap scheme, or POSTERIOR.
         refits: Fits without each part of the points.
         profiles: Profiles by quantity, for intervals by profile likelihood.
         extrapolation_ratio: Predictions beyond this multiple of the range of the points count as extrapolation.
         profiler: Intervals of predictions by profile likelihood, if these are used.
         scatter: Draws of the deviation of a new run from the law (B,): ln(measured / predicted), or the difference if
             outputs can be negative. None for approaches 1 and 2.
+        posterior: The posterior, for its intervals.
     """
 
     law: str
@@ -79,6 +82,7 @@ class Fit:
     extrapolation_ratio: float = 1.0
     profiler: Profiler | None = None
     scatter: np.ndarray | None = None
+    posterior: Posterior | None = None
 
     @property
     def interval_method(self) -> str:
@@ -197,7 +201,10 @@ class Fit:
         if self.bounds:
             entries["bounds"] = self.bounds
         entries |= {"interval_of": "law", "interval_method": self.interval_method}
-        entries["bootstrap"] = {"kind": self.resampling, "draws": len(next(iter(self.samples.values())))}
+        if self.posterior is not None:
+            entries["posterior"] = self.posterior.to_json()
+        else:
+            entries["bootstrap"] = {"kind": self.resampling, "draws": len(next(iter(self.samples.values())))}
         if self.refits:
             entries["left_out"] = [refit.to_json() for refit in self.refits]
         if self.profiles:
@@ -218,9 +225,11 @@ def interval_method(resampling: str, *, profiled: bool = False) -> str:
     """Returns the method of intervals in words.
 
     Args:
-        resampling: Bootstrap scheme.
+        resampling: Bootstrap scheme, or POSTERIOR.
         profiled: Whether the intervals are by profile likelihood instead.
     """
+    if resampling == POSTERIOR:
+        return POSTERIOR
     return "profile likelihood" if profiled else f"bootstrap ({resampling})"
 
 

@@ -32,7 +32,7 @@ from analysis.studies.components import (
 )
 from analysis.studies.options import ObservationalOptions
 from analysis.uncertainty.intervals import percentile_band, percentile_interval
-from analysis.uncertainty.score_noise import ScoreNoise, estimate_noise
+from analysis.uncertainty.resampling.score_noise import ScoreNoise, estimate_noise
 
 MAX_CHANCE = 0.2  # the highest chance level, 1 - h (Ruan 2024, section 3.3)
 

@@ -69,6 +69,22 @@ VERDICTS = {
         "The points do not distinguish two descriptions of the same losses.",
         "Report all of them, or choose one with `--start` and say so.",
     ),
+    "unmixed-chains": Explanation(
+        "The chains that sample the posterior have not reached one distribution, or have few effective draws.",
+        "The posterior has several modes, or a long curved ridge, because the points hardly determine a parameter.",
+        "Fix a parameter, fit a law with fewer parameters, or use `--intervals bootstrap`.",
+    ),
+    "divergent-transitions": Explanation(
+        "The sampler of the posterior made errors in a region of strong curvature, which it may have missed.",
+        "The points hardly determine a parameter, or nearly all of the noise is in a few points.",
+        "Fix a parameter or narrow its bounds, or use `--intervals bootstrap`.",
+    ),
+    "prior-dominated": Explanation(
+        "The interval of a parameter is mostly that of its prior.",
+        "The points say little about the parameter.",
+        "Quote the parameter as undetermined, or add runs that vary the input of its term. Predictions within the "
+        "range of the points can still be determined.",
+    ),
     "outliers": Explanation(
         "Some points are far from the law.",
         "A run diverged, was not tuned, or has a wrong entry; or the law does not hold for it.",

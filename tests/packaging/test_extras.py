@@ -14,6 +14,7 @@ from tests.packaging.wheel import InstalledWheel
 from tests.support.commands import ROOT
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+RUNS = [(n, d) for n in range(1, 5) for d in range(1, 5)]
 CORPUS = "markov:vocab=16,tokens=20000"
 LAUNCH = f"sweeps launch quickstart --corpus {CORPUS} --store S"
 
@@ -41,6 +42,7 @@ pytestmark = pytest.mark.docs
         (f"{LAUNCH} --engine ray", "ray", "ray"),
         ("analysis fit s3://bucket/store --law chinchilla", "s3fs", "cloud"),
         ("analysis fit gs://bucket/store --law chinchilla", "gcsfs", "cloud"),
+        ("analysis fit runs.csv --law chinchilla --intervals posterior", "numpyro", "bayes"),
         ("scaling train run.json --store gs://bucket/store", "fsspec", "cloud"),
         ("sweeps status quickstart --store s3://bucket/store", "s3fs", "cloud"),
         ("scaling aot run.json --topology v5e-4", "libtpu", "tpu"),
@@ -52,6 +54,7 @@ def test_the_error_names_the_extra(
 ) -> None:
     (tmp_path / "text.txt").write_text("some text\n" * 1000)
     (tmp_path / "tasks.py").touch()
+    (tmp_path / "runs.csv").write_text("N,D,L\n" + "".join(f"{n}e6,{d}e8,{3 + 1 / n + 1 / d}\n" for n, d in RUNS))
     for name in ("a.model", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
     write_config(tmp_path / "run.json", "a" * 64)

@@ -15,7 +15,7 @@ from analysis.errors import FitError
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
-from analysis.uncertainty.score_noise import JEFFREYS, estimate_noise
+from analysis.uncertainty.resampling.score_noise import JEFFREYS, estimate_noise
 
 MIN_GROUPS = 5  # smallest number of groups, sizes or runs for resampling by group, size or run
 MIN_PAIRS = 12  # smallest number of runs that are drawn with replacement, with all of their rows
@@ -134,7 +134,7 @@ def sample_parameters(
             MAX_REFITTED rows each sample is one Newton step.
             "parametric": normal noise with the standard deviation of the residuals (`_normal`).
             "binomial": for shares of correct answers, or of errors, of points with numbers of items ("items" in
-            `extra`, NaN for points without noise): scatter and binomial noise (analysis/uncertainty/score_noise.py).
+            `extra`, NaN for points without noise): scatter and binomial noise (`score_noise`).
             "auto": `choose_resampling`.
 
     Returns:
@@ -144,7 +144,7 @@ def sample_parameters(
         FitError: The points have no groups or runs, or too few.
     """
     resampling = choose_resampling(resampling, points)
-    labels_n = _labels(points, resampling)
+    labels_n = point_labels(points, resampling)
     draws_cases = resampling == "cases" or (resampling == "runs" and labels_n.max() + 1 >= MIN_PAIRS)
     if len(points) > MAX_REFITTED and draws_cases:
         return _newton_samples(problem, u_P, count, seed, labels_n)
@@ -179,8 +179,16 @@ def _outputs(
     return draw(problem, u_P, shape, rng, labels_n)
 
 
-def _labels(points: Points, resampling: str) -> np.ndarray:
-    """Group of each point (n,) as integers; its row for cases, 0 if the scheme has no groups."""
+def point_labels(points: Points, resampling: str) -> np.ndarray:
+    """Returns the group of each point (n,) as integers; its row for cases, 0 if the scheme has no groups.
+
+    Args:
+        points: The points.
+        resampling: Bootstrap scheme of `sample_parameters`.
+
+    Raises:
+        FitError: The points have no groups or runs, or too few.
+    """
     if resampling == "groups":
         if points.groups is None:
             raise FitError("resampling groups: there is no column of groups: name one with --columns group=...")

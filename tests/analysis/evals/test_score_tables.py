@@ -19,7 +19,7 @@ from analysis.evals.options import EmergenceOptions
 from analysis.evals.score_table.read import load_score_table
 from analysis.fitting.options import FitOptions
 from analysis.report.build import write_report
-from analysis.uncertainty.score_noise import estimate_noise
+from analysis.uncertainty.resampling.score_noise import estimate_noise
 from tests.support.commands import PUBLISHED, call_command
 
 SIZES = np.geomspace(1e7, 1e10, 8)
