@@ -16,7 +16,7 @@ In a notebook:
 `fit` reads a source, fits a law and returns a `Fit`; `load` only reads the source and returns `Points`; `table` and
 `curves` read a store. `optimal_training`, `cheapest_training` and `off_optimum` plan with a fitted law, `advise`
 recommends runs for a `Target`, `backtest` compares what laws predict, and `emergence_study` judges scores.
-`plot` returns a Matplotlib figure, `save_figure`, `write_report` and
+`audit_source` checks a source before a fit. `plot` returns a Matplotlib figure, `save_figure`, `write_report` and
 `write_paper` write files. The commands of `python -m analysis` call
 these functions. `FitOptions`, `ReadOptions`, `FigureOptions` and `EmergenceOptions` document all options. `laws.LAWS`
 has the built-in laws by name. Bad input raises `DataError`, and a fit that is not possible raises `FitError`. These
@@ -45,11 +45,12 @@ if TYPE_CHECKING:
     from analysis.fitting.options import FitOptions
     from analysis.fitting.result import Fit
     from analysis.laws.law import Law
-    from analysis.planning.compute_optimal import cheapest_training, off_optimum, optimal_training
     from analysis.paper.build import write_paper
     from analysis.paper.options import PaperOptions
+    from analysis.planning.compute_optimal import cheapest_training, off_optimum, optimal_training
     from analysis.planning.next_runs import Target, advise
     from analysis.report.build import write_report
+    from analysis.studies.audit.audit import audit_source
     from analysis.studies.backtest.backtest import backtest
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "Source",
     "Target",
     "advise",
+    "audit_source",
     "backtest",
     "cheapest_training",
     "curves",
@@ -96,6 +98,7 @@ _MODULES = {
     "Source": "analysis.figures.source",
     "Target": "analysis.planning.next_runs",
     "advise": "analysis.planning.next_runs",
+    "audit_source": "analysis.studies.audit.audit",
     "backtest": "analysis.studies.backtest.backtest",
     "cheapest_training": "analysis.planning.compute_optimal",
     "curves": "analysis.data.from_store",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from analysis.commands import figure, fit, forecast, forecasts, laws, optimum, options, paper, report, table
+from analysis.commands import audit, figure, fit, forecast, forecasts, laws, optimum, options, paper, report, table
 from analysis.commands.studies import (
     backtest,
     bench,
@@ -27,6 +27,7 @@ from scaling.config.os_errors import describe_os_error, discard_unwritable_outpu
 
 COMMANDS = {  # name: module with `add` and `run`, in the order of --help
     "table": table,
+    "audit": audit,
     "laws": laws,
     "fit": fit,
     "optimum": optimum,

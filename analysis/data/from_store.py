@@ -116,7 +116,7 @@ def _points_of_runs(table: Table, options: ReadOptions, law: Law | None) -> tupl
     points = replace(
         points,
         budgets=budgets if points.budgets is None and np.isfinite(budgets).any() else points.budgets,
-        notes=(*points.notes, *_run_notes(runs)),
+        notes=(*points.notes, *run_notes(runs)),
         shared_prefix=shared_prefix if shared_prefix.any() else None,
     )
     return points, runs
@@ -223,8 +223,8 @@ def curves(store: str | Path | StoreSnapshot, options: ReadOptions = ReadOptions
     return steps
 
 
-def _run_notes(runs: pd.DataFrame) -> list[str]:
-    """Notes on the budgets, precisions and shared prefixes of the runs."""
+def run_notes(runs: pd.DataFrame) -> list[str]:
+    """Returns notes on the budgets, precisions and shared prefixes of runs."""
     notes = []
     unplanned = int(np.isnan(_numbers(runs, "budget")).sum())
     if 0 < unplanned < len(runs):

@@ -60,7 +60,7 @@ def points_from_table(
     _check_flops(options)
     columns = choose_columns(table, options, law, store_columns or {})
     check_sufficient(table, columns.names, law, wide_hint(table) or name_hint(table))
-    table, options = _rows_of_curves(table, columns, law, options)
+    table, options = rows_of_curves(table, columns, law, options)
     reader = ColumnReader(columns, law, options.drop_bad)
     table, row_names = _selected_rows(table, options, reader)
     columns = with_unit_in_cells(columns, table)
@@ -97,10 +97,17 @@ def _check_flops(options: ReadOptions) -> None:
         raise DataError(f"flops = {options.flops!r} and a column of C, {options.columns['C']}: give one of them")
 
 
-def _rows_of_curves(
+def rows_of_curves(
     table: Table, columns: ColumnChoice, law: Law | None, options: ReadOptions
 ) -> tuple[Table, ReadOptions]:
-    """Of a table of curves, the rows with a value of each letter, and the options with the column that names runs."""
+    """Returns, of a table of curves, the rows with a value of each letter, and the options with the column of runs.
+
+    Args:
+        table: Rows of a source.
+        columns: Columns of the letters.
+        law: Law whose inputs and output are read.
+        options: Options of reading; the result names the column of runs in them.
+    """
     if table.curve_column is None:
         return table, options
     letters = (law.output, *law.inputs) if law else tuple("LNDC")

@@ -59,8 +59,8 @@ class ColumnReader:
             if letter not in self.columns.names:
                 continue
             cells, cell_notes = self.convert(letter, table)
-            wrong = ~np.isfinite(cells) | _is_extreme(cells) | (not self._may_be_negative(letter)) & (cells <= 0)
-            if wrong.any() and self._is_optional(letter):
+            wrong = self.invalid_cells(letter, cells)
+            if wrong.any() and self.is_optional(letter):
                 notes.append(f"{letter} not used: {self.describe_bad_cell(letter, table, wrong, cells)}")
                 continue
             if wrong.any() and not self.drop_bad:
@@ -77,6 +77,15 @@ class ColumnReader:
         if dropped.all():
             raise DataError(f"{table.name}: no rows to fit: {notes[-1]}")
         return table.select(~dropped), {letter: cells[~dropped] for letter, cells in values.items()}, notes
+
+    def invalid_cells(self, letter: str, cells: np.ndarray) -> np.ndarray:
+        """Returns the mask (n,) of values of a letter that are missing or not allowed.
+
+        Args:
+            letter: A letter.
+            cells: Its values (n,), as `convert` returns them.
+        """
+        return ~np.isfinite(cells) | _is_extreme(cells) | (not self._may_be_negative(letter)) & (cells <= 0)
 
     def is_label(self, letter: str) -> bool:
         """Returns whether the cells of a letter are names, such as the curve of a row, which are numbered."""
@@ -182,8 +191,8 @@ class ColumnReader:
     def _may_be_negative(self, letter: str) -> bool:
         return self.law is not None and letter in self.law.signed
 
-    def _is_optional(self, letter: str) -> bool:
-        """Whether a fit does not require the column and the user did not name it."""
+    def is_optional(self, letter: str) -> bool:
+        """Returns whether a fit does not require the column and the user did not name it."""
         if letter in self.columns.explicit:
             return False
         if letter in OPTIONAL_LETTERS and not (self.law and letter in self.law.inputs):
