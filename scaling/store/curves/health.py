@@ -172,7 +172,7 @@ def sweep_health(trajectories: Sequence[Trajectory], runs: Sequence[RunState]) -
         trajectories: Their learning curves.
         runs: Their states; only those with a trajectory are compared.
     """
-    states = {run.run_id: run.state for run in runs}
+    by_id = {run.run_id: run for run in runs}
     known = {trajectory.run_id for trajectory in trajectories}
     groups = comparable_groups([run for run in runs if run.run_id in known])
     finished = [t for t in trajectories if t.is_finished and np.isfinite(t.binned).all()]
@@ -185,7 +185,7 @@ def sweep_health(trajectories: Sequence[Trajectory], runs: Sequence[RunState]) -
         siblings = same_size(run, group)
         healths.append(
             RunHealth(
-                run.run_id, run.N, states[run.run_id],
+                run.run_id, run.N, by_id[run.run_id].state,
                 normalised=_normalised(run, references, irreducible),
                 deviation=np.full(BINS, np.nan) if across is None else across.value,
                 limit=np.full(BINS, np.nan) if across is None else across.limit,

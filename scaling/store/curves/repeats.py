@@ -12,7 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 WINDOW = 64  # steps that are compared with as many earlier ones
-CHECKS = 40  # largest number of windows of a run; smaller runs are checked every WINDOW steps
+CHECKS = 80  # largest number of windows of a run; windows of short runs end every LEAST_SPACING steps
+LEAST_SPACING = 16
 LEAST_CORRELATION = 0.75  # of the noise; 0 ± 0.13 by chance, hence 6 standard errors
 MOST_NOISE = 2.5  # standard deviations, by the median, to which the noise of a step is limited
 HALF_SPAN = 2  # steps on each side over which the trend of the loss is averaged
@@ -33,7 +34,7 @@ def repeated_batches(loss: np.ndarray) -> tuple[int, int] | None:
         None if no batches are repeated.
     """
     noise = _noise(loss)
-    every = max(WINDOW, -(-len(noise) // CHECKS))
+    every = max(LEAST_SPACING, -(-len(noise) // CHECKS))
     for end in range(2 * WINDOW + HALF_SPAN, len(noise) - HALF_SPAN + 1, every):
         correlation = _correlations(noise[:end])
         best = int(np.argmax(correlation))
