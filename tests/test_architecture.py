@@ -16,7 +16,7 @@ from tests.support.commands import ROOT, command, processor_seconds
 PACKAGES = ("scaling", "sweeps", "analysis")
 MOST_ENTRIES, MOST_FILE_LINES, MOST_FUNCTION_LINES = 14, 350, 50
 NO_ENTRIES = {"__pycache__", "__init__.py", "__main__.py", "py.typed"}
-SAMPLER = {f"analysis/uncertainty/posterior/{name}.py" for name in ("nuts", "traced")}
+SAMPLER = {f"analysis/uncertainty/posterior/{name}.py" for name in ("density", "nuts", "traced")}
 ACCELERATOR_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow"}
 
 

@@ -1,4 +1,4 @@
 """Bayesian intervals of a law by NumPyro's sampler: `posterior.sample_posterior`, with the priors of `priors`.
 
-`nuts` and `traced` import JAX, and are themselves only imported when a posterior is sampled.
+`density`, `nuts` and `traced` import JAX, and are themselves only imported when a posterior is sampled.
 """

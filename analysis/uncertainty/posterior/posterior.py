@@ -127,12 +127,12 @@ def sample_data_sets(
         DataError: NumPyro is not installed.
     """
     try:
-        from analysis.uncertainty.posterior import nuts  # here, because it imports JAX
+        from analysis.uncertainty.posterior import density, nuts  # here, because they import JAX
     except ImportError:
         raise DataError(MISSING) from None
     number, warmup, draws = chains or (CHAINS, WARMUP, max(LEAST_DRAWS, -(-count // CHAINS)))
     labels = sets[0].labels
-    model = nuts.make_model(sets[0].problem, 0 if labels is None else int(labels.max()) + 1)
+    model = density.make_model(sets[0].problem, 0 if labels is None else int(labels.max()) + 1)
     arrays = [_arrays(model.groups, data, number) for data in sets]
     stacked = {name: _stack([array[name] for array in arrays]) for name in arrays[0]}
     drawn = nuts.run_chains(model, stacked, (warmup, draws), seed)

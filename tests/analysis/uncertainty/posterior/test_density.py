@@ -31,6 +31,7 @@ from tests.support.laws.law_tables import TRUTHS, law_table
 UNTRACEABLE = ("m4", "multi-power", "tissue", "kaplan-nsb")  # loops until convergence, or inputs of known values
 
 jax = pytest.importorskip("jax")
+density = pytest.importorskip("analysis.uncertainty.posterior.density")
 nuts = pytest.importorskip("analysis.uncertainty.posterior.nuts")
 
 
@@ -51,13 +52,13 @@ def problem_of(name: str) -> Problem:
 
 def derivatives_by_jax(name: str) -> tuple[Any, Problem, np.ndarray, np.ndarray, np.ndarray]:
     problem = problem_of(name)
-    model = nuts.make_model(problem)
+    model = density.make_model(problem)
     u = problem.coordinates({key: np.array([value]) for key, value in TRUTHS[name].items()})[0]
     data = {"inputs": problem.inputs, "weights": problem.weights, "y": problem.y}
     with jax.enable_x64(True):
 
         def residual(u: Any) -> Any:
-            return nuts.link_of_output(model, data, u) - problem.y
+            return density.link_of_output(model, data, u) - problem.y
 
         value, by_jax = jax.jit(lambda u: (residual(u), jax.jacrev(residual)(u)))(u)
         return model, problem, u, np.asarray(value), np.asarray(by_jax)
@@ -90,14 +91,14 @@ def test_density_is_that_of_the_documented_priors_and_noise(objective: str) -> N
     problem = make_problem(points, laws.LAWS["chinchilla"], make_objective(objective))
     problem = problem.with_data(problem.y, np.linspace(0.5, 1.5, len(points)))
     labels, prior = np.arange(len(points)) % 5, weak_prior(problem)
-    model = nuts.make_model(problem, 5)
+    model = density.make_model(problem, 5)
     optimum = problem.coordinates({name: np.array([value]) for name, value in TRUTH.items()})[0]
     arrays = _arrays(5, DataSet(problem, [optimum], labels, prior), 2)
     starts = {name: value.copy()[None] for name, value in arrays.pop("starts").items()}
     arrays.pop("elsewhere")
     for name, value in starts.items():
         value[0, 1] = value[0, 1] * 1.02 + (0.3 if name == "noise.effects" else 0.0)
-    z = nuts._unconstrained(model, starts)[0]
+    z = density.unconstrained_starts(model, starts)[0]
 
     def jacobian(value: dict[str, Any]) -> float:
         """Logarithm of the derivative of the coordinates by the unconstrained ones."""
@@ -126,8 +127,8 @@ def test_density_is_that_of_the_documented_priors_and_noise(objective: str) -> N
         padded = nuts._padded({name: stack(value) for name, value in arrays.items()})
         data = {name: tuple(x[0] for x in v) if name == "inputs" else v[0] for name, v in padded.items()}
         assert len(data["y"]) % nuts.PADDING == 0 and len(data["y"]) > len(points)
-        density = np.asarray(jax.jit(jax.vmap(lambda z: nuts.log_density(model, z, data)))(z))
-    assert density[1] - density[0] == pytest.approx(expected(1) - expected(0), rel=1e-9)
+        values = np.asarray(jax.jit(jax.vmap(lambda z: density.log_density(model, z, data)))(z))
+    assert values[1] - values[0] == pytest.approx(expected(1) - expected(0), rel=1e-9)
     assert ("noise.nu" in starts) == (objective == "huber-log")
 
 
