@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from scaling.data.anonymize import make_anonymous
     from scaling.distributed import collectives, hosts
     from scaling.store.open import open_store
+    from scaling.store.remote.store import BUCKETS
     from scaling.training import process
     from scaling.training.tracking import wandb
 
@@ -83,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
     wandb.check_wandb(placement)
     configs = load_configs(args.configs, args.set, args.code)
     host = hosts.parse_hosts(args)
-    if host is not None and "://" in args.store:
+    if host is not None and "://" in args.store and args.store.partition("://")[0] not in BUCKETS:
         raise ConfigError(
-            f"--store {args.store}: several hosts write one checkpoint into a folder that they share: mount the bucket "
-            "and give its folder"
+            f"--store {args.store}: several hosts write one checkpoint in a bucket at gs:// or s3://, or in a folder "
+            "that they share: copy the store to one, or mount it and give its folder"
         )
     evaluation = evaluate.training_evaluation(args, one_host=host is None)
     if host is not None and not hosts.is_supervised():

@@ -162,7 +162,12 @@ class _Save:
             error = save_error(files, reason)
             if isinstance(error, collectives.HostLostError):
                 raise error from reason
-        hosts: list[Any] = collectives.exchange(self.key, {"sums": sums, "error": "" if error is None else str(error)})
+        try:
+            hosts: list[Any] = collectives.exchange(
+                self.key, {"sums": sums, "error": "" if error is None else str(error)}
+            )
+        except collectives.HostLostError as lost:  # such as one that waits in Orbax for what this host failed to write
+            raise lost if error is None else collectives.HostLostError(f"{lost}; on this host, {error}") from None
         message = next((host["error"] for host in hosts if host["error"]), "")
         if collectives.is_main_host() and not message:
             try:

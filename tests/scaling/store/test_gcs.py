@@ -1,4 +1,4 @@
-"""A run on Google Cloud Storage's API: killed, resumed, bit for bit the local one.
+"""A run of two hosts on Google Cloud Storage's API: killed, resumed, bit for bit the local one.
 
 The server is gcp-storage-emulator on this machine; gcsfs writes records, TensorStore the arrays of checkpoints.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.parse
@@ -68,33 +69,45 @@ def manifests(env: dict[str, str], run: str) -> dict[str, dict]:
     return found
 
 
-def start(config: Path, store: str, env: dict[str, str]) -> subprocess.Popen[str]:
-    """A process that trains a run."""
-    line = [sys.executable, "-m", "scaling", "train", str(config), "--store", store, "--place", "save_seconds=0.3"]
-    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env)
+def start_hosts(config: Path, store: str, env: dict[str, str]) -> list[subprocess.Popen[str]]:
+    """Two hosts that train one run, each with a cache of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{free.getsockname()[1]}"
+    line = [sys.executable, "-m", "scaling", "train", str(config), "--store", store, "--coordinator", where]
+    return [
+        subprocess.Popen(
+            [*line, "--hosts", "2", "--host", str(i), "--deadline", "60", "--place", "save_seconds=0.3"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+            env={**env, "XDG_CACHE_HOME": f"{env['XDG_CACHE_HOME']}-{i}"},
+        )
+        for i in range(2)
+    ]  # fmt: skip
 
 
 @pytest.mark.slow
-def test_a_run_on_a_bucket_that_is_killed_goes_on_bit_for_bit(
+def test_two_hosts_on_a_bucket_that_are_killed_go_on_bit_for_bit(
     gcs: dict[str, str], store: Store, tiny: RunConfig, tmp_path: Path
 ) -> None:
     config = override(tiny, ["steps=24", "eval.every=0"])
     path, name = tmp_path / "config.json", run_id(config)
     path.write_text(dumps(config))
 
-    process = start(path, ADDRESS, gcs)
-    wait_until(lambda: manifests(gcs, name), 300)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    [(status, _, error)] = outcomes([start(path, ADDRESS, gcs)])
-    assert status == 0, error
-    [(status, _, error)] = outcomes([start(path, str(store.root), gcs)])
-    assert status == 0, error
-    [cache] = (Path(gcs["XDG_CACHE_HOME"]) / "scaling" / "stores").iterdir()
+    hosts = start_hosts(path, ADDRESS, gcs)
+    wait_until(lambda: manifests(gcs, name), 600)
+    for host in hosts:
+        host.send_signal(signal.SIGKILL)
+        host.communicate()
+    done = outcomes(start_hosts(path, ADDRESS, gcs))
+    assert [status for status, _, _ in done] == [0, 0], "\n".join(error for _, _, error in done)
+    local = outcomes(start_hosts(path, str(store.root), gcs))
+    assert [status for status, _, _ in local] == [0, 0], "\n".join(error for _, _, error in local)
+    env = {**gcs, "XDG_CACHE_HOME": f"{gcs['XDG_CACHE_HOME']}-0"}
+    [cache] = (Path(env["XDG_CACHE_HOME"]) / "scaling" / "stores").iterdir()
     assert not list(cache.glob("runs/*/checkpoints/0*")) and not list(cache.glob("checkpoints/0*"))  # no local copy
     ours, expected = Store(cache).read(name), store.read(name)
     assert ours is not None and expected is not None
-    assert ours.about["started_from"]["step"] > 0
+    assert ours.about["started_from"]["step"] > 0 and ours.about["hosts"] == 2
     assert replace(ours, about={}) == replace(expected, about={})
     assert Store(cache).curve(name) == store.curve(name)
     [last] = manifests(gcs, name).values()

@@ -1,4 +1,4 @@
-"""Google Cloud Storage on this machine: gcp-storage-emulator, which gcsfs and TensorStore speak to."""
+"""Google Cloud Storage on this machine: an emulator, which gcsfs and TensorStore speak to."""
 
 from __future__ import annotations
 
@@ -8,26 +8,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
-SERVER = """
-import http.server, sys, threading, time, logging
-logging.disable(logging.CRITICAL)
-from gcp_storage_emulator import server
-
-class Server(http.server.ThreadingHTTPServer):  # the emulator's own loses connections when more than 5 wait
-    request_queue_size = 256
-
-handle, lock = server.Router.handle, threading.Lock()
-
-def handle_one_by_one(*arguments):
-    with lock:
-        handle(*arguments)
-
-server.Router.handle = handle_one_by_one
-server.server.HTTPServer = Server
-server.create_server("127.0.0.1", int(sys.argv[1]), in_memory=True, default_bucket=sys.argv[2]).start()
-time.sleep(3600)
-"""
+SERVER = Path(__file__).with_name("gcs_server.py")
 
 
 @contextlib.contextmanager
@@ -36,7 +19,7 @@ def gcs_emulator(bucket: str) -> Iterator[dict[str, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    line = [sys.executable, "-W", "ignore", "-c", SERVER, str(port), bucket]
+    line = [sys.executable, "-W", "ignore", str(SERVER), str(port), bucket]
     with subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             wait_for_port(port, server)
