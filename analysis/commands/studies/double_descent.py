@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    from analysis.studies.double_descent import analyse_double_descent  # here, so that --help stays fast
+    from analysis.studies.generalisation.double_descent import analyse_double_descent  # here, so that --help stays fast
 
     study = analyse_double_descent(arguments.source, arguments.level, read_options(ReadOptions, arguments))
 

@@ -9,7 +9,7 @@ from analysis.commands.options import STORE, add_level_option
 from analysis.commands.output import add_json_option, print_text, write_result
 
 if TYPE_CHECKING:
-    from analysis.studies.grokking import Cell, Grokking
+    from analysis.studies.generalisation.grokking import Cell, Grokking
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,14 +24,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    from analysis.studies.grokking import analyse_grokking  # here, so that --help stays fast
+    from analysis.studies.generalisation.grokking import analyse_grokking  # here, so that --help stays fast
 
     study = analyse_grokking(arguments.source, arguments.level)
     return write_result(study.to_json(), arguments, lambda: _print_study(study))
 
 
 def _print_study(study: Grokking) -> None:
-    from analysis.studies.grokking import GENERALISED, LEARNED
+    from analysis.studies.generalisation.grokking import GENERALISED, LEARNED
 
     print_text(f"fraction  decay  steps to train accuracy {LEARNED:g}, to held-out accuracy {GENERALISED:g}")
     print_text("\n".join([*map(_cell_line, study.cells), *study.verdict]))

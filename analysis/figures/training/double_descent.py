@@ -13,8 +13,14 @@ from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
-from analysis.studies import accuracy_curves
-from analysis.studies.double_descent import AXES, DOUBLE_DESCENT, DoubleDescent, Profile, analyse_double_descent
+from analysis.studies.generalisation import accuracy_curves
+from analysis.studies.generalisation.double_descent import (
+    AXES,
+    DOUBLE_DESCENT,
+    DoubleDescent,
+    Profile,
+    analyse_double_descent,
+)
 
 CAPTION = (
     "Double descent. Test error (blue) and training error including wrong labels (grey) over width, training examples "

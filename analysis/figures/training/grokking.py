@@ -14,7 +14,7 @@ from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
-from analysis.studies.grokking import GENERALISED, Cell, Grokking, analyse_grokking
+from analysis.studies.generalisation.grokking import GENERALISED, Cell, Grokking, analyse_grokking
 
 CAPTION = (
     "Grokking. Left: accuracy on the training equations and on held-out ones against steps (logarithmic), one line per "

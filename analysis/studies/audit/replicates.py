@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from analysis.data.columns.compute import complete_compute
 from analysis.data.points import Points, separate_budgets
@@ -73,23 +74,27 @@ def _points(rows: Rows) -> tuple[Points | None, np.ndarray]:
     n = int(valid.sum())
     group = rows.columns.names.get("group")
     groups = cell_texts(rows.table.frame[group][valid]) if group else None
+    x = {letter: values.get(letter, np.full(n, np.nan)) for letter in "NDCL"}
+    inputs = rows.law.inputs if rows.law else ()
     points = Points(
-        *(values.get(letter, np.full(n, np.nan)) for letter in "NDCL"),
+        N=x["N"],
+        D=x["D"],
+        C=x["C"],
+        L=x["L"],
         names=list(rows.name_rows(valid)),
         budgets=values.get("budget"),
         groups=groups,
-        extra={letter: x for letter, x in values.items() if letter in (rows.law.inputs if rows.law else ())
-               and letter not in "NDCL"},
+        extra={letter: values[letter] for letter in inputs if letter in values and letter not in x},
         epochs=values.get("epochs"),
-    )  # fmt: skip
+    )
     return points, valid
 
 
-def _groups(rows: Rows, frame: object) -> Iterator[Finding]:
+def _groups(rows: Rows, frame: pd.DataFrame) -> Iterator[Finding]:
     """Columns of few texts, such as a corpus or an architecture, whose rows a fit pools."""
-    labels = text_labels(frame, frozenset(rows.columns.names.values()))  # type: ignore[arg-type]
+    labels = text_labels(frame, frozenset(rows.columns.names.values()))
     if group := rows.columns.names.get("group"):
-        texts = cell_texts(frame[group])  # type: ignore[index]
+        texts = cell_texts(frame[group])
         if len(set(texts)) > 1:
             labels = {group: texts, **labels}
     for name, texts in labels.items():

@@ -59,7 +59,7 @@ def forecast_run(
     )
     names = [result.law for result in fits]
     calibration = calibrate(points, names, [forms[options.law.index(name)] for name in names], fit_options)
-    predictive, used = _mix(fits, target, calibration)
+    predictive, used = mix_laws(fits, target, calibration)
     main = used[int(np.argmax([component.weight for component in predictive.components]))]
     others = [result for result in used if result is not main]
     return Forecast(
@@ -103,8 +103,17 @@ def _fits(points: Points, names: Sequence[str], options: FitOptions) -> tuple[li
     return fits, failed
 
 
-def _mix(fits: Sequence[Fit], target: Target, calibration: Calibration) -> tuple[Predictive, list[Fit]]:
-    """The mixture of the laws with a prediction for the target, and their fits."""
+def mix_laws(fits: Sequence[Fit], target: Target, calibration: Calibration) -> tuple[Predictive, list[Fit]]:
+    """Returns the mixture of the laws with a prediction for the target, and their fits.
+
+    Args:
+        fits: Fits of the laws.
+        target: The run.
+        calibration: Weights of the laws and spread of the mixture, from backtests.
+
+    Raises:
+        FitError: No law predicts a loss.
+    """
     used, locations, weights = [], [], []
     for result, weight in zip(fits, calibration.weights, strict=True):
         with np.errstate(all="ignore"):

@@ -22,8 +22,8 @@ from analysis.data.options import ReadOptions
 from analysis.data.record_cache import StoreSnapshot
 from analysis.data.sources.readers import is_store
 from analysis.errors import DataError
-from analysis.studies import accuracy_curves
-from analysis.studies.accuracy_curves import ErrorCurve
+from analysis.studies.generalisation import accuracy_curves
+from analysis.studies.generalisation.accuracy_curves import ErrorCurve
 from scaling.store.record import Record
 
 MIN_POINTS, MIN_SEEDS = 4, 3

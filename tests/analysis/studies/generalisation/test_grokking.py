@@ -15,9 +15,9 @@ from analysis.__main__ import main
 from analysis.errors import DataError
 from analysis.figures.options import FigureOptions
 from analysis.figures.save import save_figure
-from analysis.studies import accuracy_curves
-from analysis.studies import double_descent as descents
-from analysis.studies.double_descent import (
+from analysis.studies.generalisation import accuracy_curves
+from analysis.studies.generalisation import double_descent as descents
+from analysis.studies.generalisation.double_descent import (
     DOUBLE_DESCENT,
     INCONCLUSIVE,
     NO_DOUBLE_DESCENT,
@@ -25,7 +25,7 @@ from analysis.studies.double_descent import (
     analyse_double_descent,
     find_peak,
 )
-from analysis.studies.grokking import analyse_grokking
+from analysis.studies.generalisation.grokking import analyse_grokking
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store.record import Record, Store
 from sweeps.definitions.abilities.double_descent import double_descent as descent_sweep

@@ -17,8 +17,8 @@ from typing import Any
 
 from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
-from analysis.studies import accuracy_curves
-from analysis.studies.accuracy_curves import AccuracyCurve
+from analysis.studies.generalisation import accuracy_curves
+from analysis.studies.generalisation.accuracy_curves import AccuracyCurve
 from scaling.store.record import Record
 
 LEARNED = 0.99  # training accuracy

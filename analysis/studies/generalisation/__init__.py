@@ -1,0 +1,1 @@
+"""Studies of when and how well runs generalise, from the curves of their accuracies: grokking and double descent."""
