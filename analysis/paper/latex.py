@@ -101,7 +101,7 @@ def _character(character: str) -> str:
         return rf"\ensuremath{{{{}}^{{{SUPERSCRIPTS[character]}}}}}"
     if name := greek_name(character):
         return rf"\ensuremath{{\{name}}}"
-    base, *marks = unicodedata.normalize("NFD", character)
+    base, *marks = tuple(unicodedata.normalize("NFD", character))
     if marks and base.isascii() and base.isalpha() and all(mark in ACCENTS for mark in marks):
         for mark in marks:
             base = rf"\{ACCENTS[mark]}{{{base}}}"

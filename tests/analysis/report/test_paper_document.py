@@ -1,4 +1,4 @@
-"""The sample document: LaTeX compiles it for every venue, from hostile names too, and `make` gives the same PDF again."""
+"""The sample document: LaTeX compiles it for each venue and from hostile names, and `make` gives the same PDF again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from analysis.studies.forecast.forecast import forecast_run
 from analysis.studies.forecast.options import ForecastOptions
 from analysis.studies.forecast.seals import seal_forecast
 from scaling.config.run import dumps
-from tests.analysis.paper.test_paper import contents, write_table
+from tests.analysis.report.test_paper import contents, write_table
 from tests.support import known_store
 from tests.support.commands import ROOT
 

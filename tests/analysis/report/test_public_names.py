@@ -25,7 +25,9 @@ def published_bytes(path: Path) -> bytes:
     return b"".join([data, *streams, str(reader.metadata).encode()])
 
 
-@pytest.mark.parametrize("command", ["fit", "figure", "table", pytest.param("report", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "command", ["fit", "figure", "table", *(pytest.param(c, marks=pytest.mark.slow) for c in ("paper", "report"))]
+)
 def test_what_is_published_has_no_absolute_path_and_no_host(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -41,6 +43,7 @@ def test_what_is_published_has_no_absolute_path_and_no_host(
         "fit": [[source, "--law", "chinchilla", "--json", str(out / "fit.json")]],
         "figure": [["isoflop", source, "--out", str(out / f"f.{kind}")] for kind in ("pdf", "png", "svg")],
         "table": [[source, "--csv", str(out / "t.csv")]],
+        "paper": [[source, "--out", str(out / "paper"), "--law", "chinchilla"]],
         "report": [[source, "--out", str(out / "report")]],
     }
     for arguments in commands[command]:
