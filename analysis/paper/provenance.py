@@ -138,7 +138,7 @@ def provenance(
         | {package: metadata.version(package) for package in PACKAGES},
     }
     if source.store is not None and source.store.damaged:
-        facts["left_out"] = dict(sorted(source.store.damaged.items()))
+        facts["damaged"] = dict(sorted(source.store.damaged.items()))
     return dict(json_ready(published_texts(facts, str(source.name), name)))
 
 

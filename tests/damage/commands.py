@@ -89,7 +89,8 @@ COMMANDS = (
     Command("figure-isoflop", _figure("isoflop", "STORE"), RECORDS, cost=1.8),
     Command("figure-own", _figure("INPUT/figure.py:losses", "STORE"), ("record", "figure-file"), cost=0.9),
     Command("report", ("analysis", "report", "STORE", "--out", "OUT/r", *RESAMPLES), (*CURVES, "items"), cost=28.0),
-    Command("paper", ("analysis", "paper", "STORE", "--out", "OUT/p", "--law", "chinchilla", *RESAMPLES), RECORDS, cost=4.0),
+    Command("paper", ("analysis", "paper", "STORE", "--out", "OUT/p", "--law", "chinchilla", *RESAMPLES), RECORDS,
+            cost=4.0),
     Command("report-csv", ("analysis", "report", "INPUT/table.csv", "--out", "OUT/r", *RESAMPLES), (), cost=20.0),
     Command("plan", ("sweeps", "plan", "INPUT/small.jsonl", "--store", "STORE"), (*SWEEPS, "run-configs")),
     Command(

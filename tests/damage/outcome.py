@@ -24,6 +24,7 @@ VOLATILE = re.compile(
     r"|\b\d+(\.\d+)? ?(seconds|sec|min|ms|s)\b|of [\d.]+ GB"
 )
 TEXT_SUFFIXES = {".json", ".csv", ".svg", ".html", ".txt", ".md"}
+ORIGINS = (".about.json", "provenance.json")  # of results, with hashes of files that may name what was left out
 RUN_ID = re.compile(r"\b[0-9a-f]{12}")
 PROGRESS = "prepared corpus "
 DAMAGE_WORDS = re.compile(r"damaged|left out|problem and what to do", re.IGNORECASE)
@@ -63,7 +64,7 @@ def observe(done: Done, work: Path, runs: Collection[str] = ()) -> Observation:
         return Observation(done.status, errors, {"": "", "records": records(work / "store" / "runs", runs)})
     results = {"": without_times(done.stdout, work)}
     for path in sorted((work / "out").rglob("*")):
-        if path.is_file() and path.suffix in TEXT_SUFFIXES and not path.name.endswith(".about.json"):
+        if path.is_file() and path.suffix in TEXT_SUFFIXES and not path.name.endswith(ORIGINS):
             results[path.relative_to(work).as_posix()] = without_times(path.read_text(errors="replace"), work)
     return Observation(done.status, tuple(without_times(done.stderr, work).splitlines()), results)
 
