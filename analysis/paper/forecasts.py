@@ -101,6 +101,6 @@ def forecast_sentences(outcomes: Sequence[Outcome]) -> list[str]:
     error = format.percent(summary["mean_absolute_error"])
     return [
         *text,
-        f"{format.plural(summary['scored'], 'run')} of these are done: {summary['inside']} losses are inside their "
-        f"interval ({coverage}), and the mean distance from the median is {error}.",
+        f"Of these runs {summary['scored']} are done. The share of losses inside their interval is {coverage}, and the "
+        f"mean distance from the median is {error}.",
     ]
