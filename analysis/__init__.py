@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from analysis.report.build import write_report
     from analysis.studies.audit.audit import audit_source
     from analysis.studies.backtest.backtest import backtest
+    from analysis.studies.published.manifest import published_data_sets
+    from analysis.studies.published.problems import run_problem
 
 __all__ = [
     "DataError",
@@ -78,6 +80,8 @@ __all__ = [
     "off_optimum",
     "optimal_training",
     "plot",
+    "published_data_sets",
+    "run_problem",
     "save_figure",
     "table",
     "write_paper",
@@ -108,6 +112,8 @@ _MODULES = {
     "off_optimum": "analysis.planning.compute_optimal",
     "optimal_training": "analysis.planning.compute_optimal",
     "plot": "analysis.figures",
+    "published_data_sets": "analysis.studies.published.manifest",
+    "run_problem": "analysis.studies.published.problems",
     "save_figure": "analysis.figures.save",
     "table": "analysis.data.from_store",
     "write_paper": "analysis.paper.build",

@@ -19,6 +19,7 @@ from analysis.commands.studies import (
     multiplier,
     next_runs,
     observational,
+    problems,
     simulate_emergence,
 )
 from analysis.errors import DataError, FitError
@@ -45,6 +46,7 @@ COMMANDS = {  # name: module with `add` and `run`, in the order of --help
     "grokking": grokking,
     "double-descent": double_descent,
     "calibration": calibration,
+    "problems": problems,
     "bench": bench,
     "figure": figure,
     "report": report,

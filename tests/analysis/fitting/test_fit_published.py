@@ -7,14 +7,14 @@ import pytest
 from analysis.data.load import load
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
+from analysis.studies.published.procedures import chinchilla_240
 from tests.support.commands import PUBLISHED
 from tests.support.fits import needs_published
-from tests.support.laws.published import chinchilla_240
 
 
 @needs_published
 def test_besiroglu_huber() -> None:
-    fitted = fit(chinchilla_240(), options=FitOptions(bootstrap=400))
+    fitted = fit(chinchilla_240(PUBLISHED), options=FitOptions(bootstrap=400))
     expected = {"E": 1.817218, "A": 477.8259, "B": 2143.417, "alpha": 0.3473105, "beta": 0.3671724}
     for name, value in expected.items():
         assert fitted.params[name] == pytest.approx(value, rel=3e-7)
@@ -26,7 +26,7 @@ def test_besiroglu_huber() -> None:
 
 @needs_published
 def test_besiroglu_least_absolute_deviations() -> None:
-    fitted = fit(chinchilla_240(), options=FitOptions(objective="lad", bootstrap=100))
+    fitted = fit(chinchilla_240(PUBLISHED), options=FitOptions(objective="lad", bootstrap=100))
     expected = {"E": 1.816864, "A": 482.0057, "B": 2085.434, "alpha": 0.347813, "beta": 0.365854}
     for name, value in expected.items():
         assert fitted.params[name] == pytest.approx(value, rel=2e-6)
@@ -34,7 +34,7 @@ def test_besiroglu_least_absolute_deviations() -> None:
 
 @needs_published
 def test_least_squares_below_1e21() -> None:
-    data = chinchilla_240()
+    data = chinchilla_240(PUBLISHED)
     fitted = fit(data.select(data.C < 1e21), options=FitOptions(objective="mse", bootstrap=100))
     assert len(fitted.points) == 217
     assert fitted.params["alpha"] == pytest.approx(0.351058, rel=3e-6)

@@ -11,19 +11,19 @@ from analysis.fitting.fit import fit
 from analysis.fitting.hoffmann import minima
 from analysis.fitting.hoffmann.isoflop import fit_isoflop
 from analysis.fitting.options import FitOptions
+from analysis.studies.published.procedures import porian, porian_fit, porian_runs
 from analysis.uncertainty.intervals import corrected_interval
 from tests.support.commands import PUBLISHED
-from tests.support.laws.published import porian, porian_fit, porian_runs
 
 pytestmark = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="published sets are not here (../shared/data)")
-CONFIGS = sorted(porian("published_fits")["config"]) if PUBLISHED.is_dir() else []
+CONFIGS = sorted(porian(PUBLISHED, "published_fits")["config"]) if PUBLISHED.is_dir() else []
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_table_of_optima_gives_porians_exponent_in_all_digits(config: str) -> None:
     """Weighted least squares (1/std²) of ln N* on ln C. Their interval is of seed noise alone; ours, of the scatter of
     the minima about the line, holds all or most of it."""
-    fitted, text = porian_fit(config), porian("published_fits").set_index("config").loc[config]
+    fitted, text = porian_fit(PUBLISHED, config), porian(PUBLISHED, "published_fits").set_index("config").loc[config]
     assert fitted.params["a"] == pytest.approx(text["a"], abs=2e-7)
     assert fitted.params["G"] == pytest.approx(text["a_coef"], rel=2e-5)
     low, high = fitted.intervals["a"]
@@ -34,9 +34,9 @@ def test_a_table_of_optima_gives_porians_exponent_in_all_digits(config: str) -> 
 
 def test_akima_minima_are_porians_at_every_budget() -> None:
     """118 minima of Akima's curve through ln L, read on their grid."""
-    table, count = porian("optimal_points"), 0
+    table, count = porian(PUBLISHED, "optimal_points"), 0
     for config in CONFIGS:
-        data = porian_runs(config)
+        data = porian_runs(PUBLISHED, config)
         for budget, at in group_by_budget(data):
             text = table[(table["config"] == config) & np.isclose(table["flops"], budget)]
             if len(text):
@@ -53,9 +53,9 @@ def test_approach_two_comes_near_porian(config: str) -> None:
     that span two decades of N is another curve than their loss: within .07, and within the interval, which contains the
     bias of parabolas and, where the losses are no smooth curve, the distance to Akima's minima.
     """
-    published = float(porian("published_fits").set_index("config").loc[config, "a"])
+    published = float(porian(PUBLISHED, "published_fits").set_index("config").loc[config, "a"])
     for minimum, near in (("akima", 0.03), ("parabola", 0.07)):
-        fitted = fit_isoflop(porian_runs(config), FitOptions(minimum=minimum, bootstrap=400))
+        fitted = fit_isoflop(porian_runs(PUBLISHED, config), FitOptions(minimum=minimum, bootstrap=400))
         assert fitted.params is not None
         assert fitted.params["a"][0] == pytest.approx(published, abs=near)
         low, high = corrected_interval(fitted.params["a"], 0.95)

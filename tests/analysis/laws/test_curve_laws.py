@@ -12,9 +12,9 @@ from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.laws.curve import broken_power, saturating, schedules
+from analysis.studies.published.procedures import LUO_PARAMETERS, addition_curve, addition_fit, luo_errors
+from analysis.studies.published.procedures import luo as published_luo
 from tests.support.commands import PUBLISHED as DATA
-from tests.support.laws.published import LUO_PARAMETERS, addition_curve, addition_fit, luo_errors
-from tests.support.laws.published import luo as published_luo
 
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
 X = np.geomspace(1e4, 1e9, 30)
@@ -68,7 +68,7 @@ def test_a_broken_law_is_its_product_and_never_overflows() -> None:
 @published
 def test_the_published_broken_law_comes_back() -> None:
     """Caballero 2023, figure 4: fitted to 14 points of four-digit addition, held against the last three."""
-    fitted = addition_fit()
+    fitted = addition_fit(DATA)
     figures = {
         "a": 0.41388453,
         "b": 2.27727229,
@@ -80,13 +80,13 @@ def test_the_published_broken_law_comes_back() -> None:
     for name, value in figures.items():
         assert fitted.params[name] == pytest.approx(value, rel=1e-5)
     assert np.sqrt(np.mean(fitted.residuals() ** 2)) == pytest.approx(5.98487e-4, rel=1e-4)
-    new = addition_curve().query("used_for_fit == 0")
+    new = addition_curve(DATA).query("used_for_fit == 0")
     ahead = np.log(fitted.predict(x=new["x"])) - np.log(new["L"])
     assert np.sqrt(np.mean(ahead**2)) == pytest.approx(0.0109157, rel=1e-4)
 
 
 @published
-def test_all_of_the_addition_curve() -> None:
+def test_all_of_the_addition_curve(DATA) -> None:
     columns = {"x": "train_set_size", "L": "test_cross_entropy"}
     source = DATA / "bnsl2023" / "four_digit_addition.csv"
     fitted = fit(
@@ -190,7 +190,7 @@ def test_no_m4_of_the_authors_is_closer_than_ours(reference: pd.DataFrame, measu
 
 @pytest.fixture(scope="module", name="luo")
 def luo_curves() -> pd.DataFrame:
-    return published_luo()
+    return published_luo(DATA)
 
 
 @published

@@ -16,8 +16,7 @@ from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.laws.loss import chinchilla
 from analysis.laws.loss.data_constrained import unique_parameters
-from tests.support.commands import PUBLISHED
-from tests.support.laws.published import (
+from analysis.studies.published.procedures import (
     MUENNIGHOFF_FIXED,
     gadre,
     gadre_five,
@@ -25,6 +24,7 @@ from tests.support.laws.published import (
     gadre_six,
     muennighoff_fit,
 )
+from tests.support.commands import PUBLISHED
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
@@ -155,7 +155,7 @@ def test_gadre_2024(dataset: str, loss: tuple[float, ...], error: tuple[float, .
     exactly and calls the fifth an outlier, where least squares shares the misfit. One run more than parameters says
     nothing of which is right, and the verdict says so of both.
     """
-    runs = gadre(dataset)
+    runs = gadre(DATA, dataset)
     published_values = gadre_loss_fit(gadre_five(runs), "mse")
     assert list(published_values.params.values()) == pytest.approx(loss, rel=1e-4)
     assert any(line.startswith("too-few-points: 5 points for 4 parameters") for line in published_values.verdict)
@@ -175,7 +175,7 @@ def test_gadre_2024(dataset: str, loss: tuple[float, ...], error: tuple[float, .
     ("dataset", "error"), [("c4_original", (0.7589, 1.2885, 0.9722)), ("rpj", (0.7608, 1.3229, 0.8907))]
 )
 def test_gadre_2024_on_all_tasks(dataset: str, error: tuple[float, ...]) -> None:
-    runs = gadre(dataset)
+    runs = gadre(DATA, dataset)
     six = gadre_six(runs)
     fitted = fit({"L": six["loss_c4_val"], "Err": six["err_avg"]}, "error", FitOptions(bootstrap=100))
     assert list(fitted.params.values()) == pytest.approx(error, rel=1e-4)
@@ -184,7 +184,7 @@ def test_gadre_2024_on_all_tasks(dataset: str, error: tuple[float, ...]) -> None
 @published
 def test_gadre_2024_predicts_the_large_runs() -> None:
     """Relative errors of loss and of error on RedPajama, in percent, as their notebook prints them."""
-    runs = gadre("rpj")
+    runs = gadre(DATA, "rpj")
     loss = gadre_loss_fit(gadre_five(runs), "mse")
     six = gadre_six(runs)
     tasks = fit({"L": six["loss_c4_val"], "Err": six["err_avg_subset"]}, "error", FitOptions(bootstrap=100))
@@ -204,10 +204,10 @@ def test_muennighoff_2023_is_one_of_several_minima() -> None:
     points do not choose, and both intervals are wide. (With 1 − e^(−R/R*) for expm1 there is one more and lower near
     R_N* = 1e17: rounding.)
     """
-    published_values = muennighoff_fit(fix=MUENNIGHOFF_FIXED, start={"RD_star": 15.0, "RN_star": 5.0})
+    published_values = muennighoff_fit(DATA, fix=MUENNIGHOFF_FIXED, start={"RD_star": 15.0, "RN_star": 5.0})
     assert published_values.params["RD_star"] == pytest.approx(15.3718, rel=1e-5)
     assert published_values.params["RN_star"] == pytest.approx(5.3151, rel=1e-5)
-    own_values = muennighoff_fit(fix=MUENNIGHOFF_FIXED)
+    own_values = muennighoff_fit(DATA, fix=MUENNIGHOFF_FIXED)
     assert own_values.objective["value"] < published_values.objective["value"] < own_values.objective["value"] * 1.002
     assert own_values.params["RD_star"] == pytest.approx(95.365, rel=1e-3)
     assert own_values.params["RN_star"] == pytest.approx(1.7059, rel=1e-3)

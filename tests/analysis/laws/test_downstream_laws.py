@@ -15,8 +15,8 @@ from analysis.fitting import two_step
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.laws.loss import chinchilla
+from analysis.studies.published.procedures import OLMO_TARGET, olmo_fit
 from tests.support.commands import PUBLISHED, call_command
-from tests.support.laws.published import OLMO_TARGET, olmo_fit
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
@@ -167,7 +167,7 @@ def test_olmo_ladder_2024(task: str) -> None:
     """Their procedure is our default here: both steps and the chain, to the digits that their repository prints."""
     table = pd.read_csv(OLMO / "published_13B_predictions.csv").set_index(["stage", "Task"])["Pred"]
     actual = pd.read_csv(OLMO / "published_13B_predictions.csv").set_index(["stage", "Task"])["Actual"]
-    fitted = olmo_fit(task)
+    fitted = olmo_fit(DATA, task)
     named = [fitted.params[k] for k in ("A", "B", "alpha", "beta", "E")]
     assert named == pytest.approx(FITTED[task], rel=3e-4)
     loss = chinchilla.chinchilla(OLMO_TARGET["N"], OLMO_TARGET["D"], **{k: fitted.params[k] for k in STEP_1})

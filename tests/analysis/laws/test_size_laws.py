@@ -15,8 +15,8 @@ from analysis.errors import FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.laws.loss import chinchilla, experts, kaplan
+from analysis.studies.published.procedures import CLARK_RUNS, clark_fit
 from tests.support.commands import PUBLISHED, call_command
-from tests.support.laws.published import CLARK_RUNS, clark_fit
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
@@ -267,13 +267,13 @@ def test_a_loss_that_rises_is_no_quiet_fit(name: str, letter: str) -> None:
 def test_clark_dense() -> None:
     """Published α 0.078, N_c 3.568e13."""
     dense = f'{CLARK_RUNS} and router_type == "Dense"'
-    fitted = clark_fit("kaplan-n", dense, objective="mse-log")
+    fitted = clark_fit(DATA, "kaplan-n", dense, objective="mse-log")
     assert len(fitted.points) == 5
     assert fitted.params["alpha"] == pytest.approx(0.07851, abs=1e-5)
     assert fitted.params["Nc"] == pytest.approx(3.69e13, rel=1e-3)
     assert fitted.intervals["alpha"][0] < 0.078 < fitted.intervals["alpha"][1]
     assert fitted.intervals["Nc"][0] < 3.568e13 < fitted.intervals["Nc"][1]
-    default_fit = clark_fit("kaplan-n", dense)  # Huber at 1e-3 counts the run of 370M, 0.4% off, for less
+    default_fit = clark_fit(DATA, "kaplan-n", dense)  # Huber at 1e-3 counts the run of 370M, 0.4% off, for less
     assert default_fit.params["alpha"] == pytest.approx(0.0779, abs=1e-4)
     assert default_fit.intervals["alpha"][0] < 0.078 < default_fit.intervals["alpha"][1]
 
@@ -283,7 +283,7 @@ def test_clark_hash() -> None:
     """Published −0.087, −0.136, 0.012, 1.157, 4.175 and 477.7, from another choice of runs: within our intervals."""
     expected = {"a": -0.0874, "b": -0.1383, "c": 0.0126, "d": 1.1595, "E_start": 4.267, "E_max": 427.7}
     as_printed = dict(zip(expected, TRUTHS["routing"][2], strict=True))
-    fitted = clark_fit("routing", objective="mse-log")
+    fitted = clark_fit(DATA, "routing", objective="mse-log")
     assert len(fitted.points) == 56
     for name, value in expected.items():
         assert fitted.params[name] == pytest.approx(value, rel=5e-3)
@@ -291,7 +291,7 @@ def test_clark_hash() -> None:
     rmse = np.sqrt(np.mean(fitted.residuals() ** 2)) / np.log(10)
     assert rmse == pytest.approx(0.00298, abs=5e-6)
     # Ours is nearly least absolute deviations at this noise (0.7%): all of it inside the intervals of the other.
-    default_fit = clark_fit("routing")
+    default_fit = clark_fit(DATA, "routing")
     for name in expected:
         assert fitted.intervals[name][0] < default_fit.params[name] < fitted.intervals[name][1]
 

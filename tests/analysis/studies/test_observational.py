@@ -12,8 +12,8 @@ import pytest
 from analysis.errors import DataError
 from analysis.studies import components, observational
 from analysis.studies.options import ObservationalOptions
+from analysis.studies.published.procedures import RUAN_SCORES, ruan
 from tests.support.commands import PUBLISHED, call_command
-from tests.support.laws.published import RUAN_SCORES, ruan
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
@@ -114,7 +114,7 @@ def test_models_that_holdout_cannot_decide_on_are_named_and_left_out() -> None:
 def test_a_public_score_is_in_its_prediction_interval_as_often_as_stated() -> None:
     """AgentBench: each of 22 models held out once for each of nine tasks; measured 187 of 198."""
     inside = held_out = 0
-    frame = ruan()
+    frame = ruan(DATA)
     for task in (column for column in frame if column.startswith("ABench")):
         full = 10 if task == "ABench-OA" else 100
         for name in frame.loc[frame[task].notna(), "Model"]:
@@ -132,7 +132,7 @@ def test_ruan_2024_agents() -> None:
     it moves with the last digits of what is filled in for one of them.
     """
     fitted = observational.fit_observational(
-        ruan(),
+        ruan(DATA),
         RUAN_SCORES,
         "ABench-OA",
         ObservationalOptions(full=10, holdout='col("ABench-OA")>2.45', bootstrap=100),
@@ -148,7 +148,7 @@ def test_ruan_2024_agents() -> None:
 
 @published
 def test_the_observational_command(tmp_path: Path) -> None:
-    ruan().to_csv(tmp_path / "models.csv", index=False)
+    ruan(DATA).to_csv(tmp_path / "models.csv", index=False)
     arguments = ["analysis", "observational", tmp_path / "models.csv", "--scores", ",".join(RUAN_SCORES)]
     arguments += ["--bootstrap", 100, "--target", "ABench-OA", "--holdout", 'col("ABench-OA")>2.45']
     done = call_command(*arguments, "--full", 10, "--json", "-")
