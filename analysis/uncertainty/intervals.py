@@ -14,14 +14,14 @@ def percentile_interval(samples_B: np.ndarray, level: float, method: str = "line
     Args:
         samples_B: Bootstrap samples; NaN is ignored.
         level: Coverage, between 0 and 1.
-        method: Interpolation method of `numpy.quantile`; "inverted_cdf" also allows infinite samples.
+        method: Interpolation method of `numpy.quantile`.
 
     Returns:
         Both ends; NaN if all samples are NaN.
     """
     if np.isnan(samples_B).all():
         return float("nan"), float("nan")
-    low, high = np.nanquantile(samples_B, _tails(level), method=method)  # type: ignore[call-overload]
+    low, high = _quantiles(samples_B, _tails(level), method=method)
     return float(low), float(high)
 
 
@@ -32,7 +32,7 @@ def percentile_band(samples_B: np.ndarray, level: float) -> tuple[np.ndarray, np
         samples_B: Bootstrap samples along the first axis (B, ...); NaN is ignored.
         level: Coverage, between 0 and 1.
     """
-    low, high = np.nanquantile(samples_B, _tails(level), axis=0)
+    low, high = _quantiles(samples_B, _tails(level), axis=0)
     return low, high
 
 
@@ -55,7 +55,7 @@ def corrected_interval(rows_R: np.ndarray, level: float) -> tuple[float, float]:
         return percentile_interval(rows_R[1:], level)
     share = float(np.mean(samples_B < value))
     low_tail = min(max((1 - level) / 2, share - level), share)
-    low, high = np.quantile(samples_B, (low_tail, low_tail + level))
+    low, high = _quantiles(samples_B, (low_tail, low_tail + level))
     return min(float(low), value), max(float(high), value)
 
 
@@ -73,3 +73,14 @@ def corrected_band(rows_R: np.ndarray, level: float) -> tuple[np.ndarray, np.nda
 
 def _tails(level: float) -> tuple[float, float]:
     return (1 - level) / 2, (1 + level) / 2
+
+
+def _quantiles(
+    samples: np.ndarray, probabilities: tuple[float, float], axis: int | None = None, method: str = "linear"
+) -> np.ndarray:
+    """Returns quantiles of samples, NaN ignored; between two infinite samples the quantile is infinite too."""
+    with np.errstate(invalid="ignore"):  # inf - inf
+        ends = np.nanquantile(samples, probabilities, axis=axis, method=method)  # type: ignore[call-overload]
+    if np.isnan(ends).any():
+        ends = np.where(np.isnan(ends), np.nanquantile(samples, probabilities, axis=axis, method="inverted_cdf"), ends)
+    return np.asarray(ends)
