@@ -1,8 +1,8 @@
 """`python gcs_server.py PORT BUCKET`: gcp-storage-emulator with what clients rely on and the emulator lacks.
 
-These are conditions on an object's generation ("create only if absent"), the generation in the answer to a download, and
-more than five connections that wait. Without the first two, TensorStore cannot change a database that another write has
-just changed: it fails with "Malformed StorageGeneration".
+These are conditions on an object's generation ("create only if absent"), the generation in the answer to a download,
+and more than five connections that wait. Without the first two, TensorStore cannot change a database that another write
+has just changed: it fails with "Malformed StorageGeneration".
 """
 
 from __future__ import annotations
