@@ -3,9 +3,9 @@
 The windows of a corpus are cut into blocks of consecutive windows, of `tokens` tokens each (the last may be shorter).
 Each epoch reads the blocks in another order, in groups of up to `group` blocks. Inside a group the rows take the blocks
 in turn, and the windows of a block come in an order of their own: row i of a group of n blocks reads block i mod n.
-Consecutive rows therefore come from different blocks, and a batch has about as many windows of each block of the group. A
-host reads only some of the blocks where the batch is a multiple of the group and the host has fewer rows of it than the
-group has blocks; otherwise each host reads every block.
+Consecutive rows therefore come from different blocks, and a batch has about as many windows of each block of the group.
+A host reads only some of the blocks where the batch is a multiple of the group and the host has fewer rows of it than
+the group has blocks; otherwise each host reads every block.
 
 Like the order `random` it is a pure function of (content hash, seed, length, row), and every window is read once per
 epoch. Where one group has all blocks it is a full shuffle, stratified by blocks.
