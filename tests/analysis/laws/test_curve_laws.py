@@ -86,7 +86,7 @@ def test_the_published_broken_law_comes_back() -> None:
 
 
 @published
-def test_all_of_the_addition_curve(DATA) -> None:
+def test_all_of_the_addition_curve() -> None:
     columns = {"x": "train_set_size", "L": "test_cross_entropy"}
     source = DATA / "bnsl2023" / "four_digit_addition.csv"
     fitted = fit(
