@@ -49,6 +49,7 @@ FIGURES = {
     "law": FigureEntry("analysis.figures.fits.law", ("law", *POINTS)),
     "profile": FigureEntry("analysis.figures.fits.profile", ("law", *POINTS)),
     "conventions": FigureEntry("analysis.figures.fits.conventions", tuple({*POINTS} - {"flops", "params"})),
+    "collapse": FigureEntry("analysis.figures.training.collapse"),
     "forecasts": FigureEntry("analysis.figures.fits.forecasts"),
     "transfer": FigureEntry("analysis.figures.training.transfer", ("columns", "where")),
     "coordinates": FigureEntry("analysis.figures.training.coordinates"),

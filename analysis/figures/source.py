@@ -27,7 +27,9 @@ from analysis.fitting.hoffmann.isoflop import IsoFlop, fit_isoflop
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.studies.conventions import Convention, compare_conventions
+from analysis.studies.learning_curves import learning_curve_health
 from scaling.config.options import format_options
+from scaling.store.curves.health import SweepHealth
 from scaling.store.record import Record
 
 SCORES_ONLY = "a table of scores, without losses of runs"  # note of points
@@ -117,6 +119,15 @@ class Source:
             self.results["curves"] = _learning_curves(self)
         curves: list[LearningCurve] = self.results["curves"]
         return curves
+
+    def health(self) -> dict[str, SweepHealth]:
+        """Returns the comparison of the learning curves of each sweep of a store. Raises DataError for a file."""
+        if self.store is None:
+            raise DataError(f"{self.name}: a file has no learning curves: give a store")
+        if "health" not in self.results:
+            self.results["health"] = learning_curve_health(self.store, self.records)
+        health: dict[str, SweepHealth] = self.results["health"]
+        return health
 
     @property
     def has_only_scores(self) -> bool:

@@ -13,7 +13,7 @@ from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError, FitError
 from analysis.figures.source import Source, load
 from analysis.fitting.options import FitOptions
-from analysis.report import evals
+from analysis.report import evals, forecasts
 from analysis.report.findings import Findings, fit_laws, with_progress
 from analysis.report.html import render
 from analysis.report.page import describe
@@ -23,6 +23,7 @@ from scaling.store.files import write_atomic
 TITLES = {  # in the order of the page
     "isoflop": "IsoFLOP profiles",
     "curves": "Learning curves",
+    "collapse": "Learning curves normalised by their end",
     "contours": "The fitted surface",
     "kaplan": "Loss against compute, data and size",
     "parity": "Predicted against measured",
@@ -54,7 +55,7 @@ def write_report(
     source = source if isinstance(source, Source) else load(source, options, reading)
     if source.store is not None:
         source.curves()  # before processes are forked: files that are damaged are noted here
-    titles = ({} if source.has_only_scores else TITLES) | evals.figure_titles(source)
+    titles = ({} if source.has_only_scores else TITLES) | evals.figure_titles(source) | forecasts.figure_titles(source)
     drawn = draw_pictures(titles, source, out / "figures")
     findings = Findings(source) if source.has_only_scores else fit_laws(source)  # while figures are drawn
     counted = list(draw_pictures(_convention_titles(source), source, out / "figures"))  # here, as the page needs them

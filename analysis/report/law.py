@@ -111,6 +111,7 @@ def describe_warnings(findings: Findings) -> list[Remark]:
             remarks.append(Remark(label, f"could not be fitted: {reason}"))
         elif name in findings.fits and has_warnings(findings.fits[name].verdict):
             remarks.append(Remark(f"{label}.", sentences.verdict_text(findings.fits[name])))
+    remarks += describe_departures(findings.source)
     points = findings.source.points
     if len(points):
         if np.isfinite(points.C).all():
@@ -123,6 +124,21 @@ def describe_warnings(findings: Findings) -> list[Remark]:
         )
         remarks.append(Remark("", counting))
     return remarks + [Remark("", sentences.sentence(note)) for note in points.notes]
+
+
+def describe_departures(source: Source) -> list[Remark]:
+    """Returns a warning for each run whose learning curve left the band of the other runs of its sweep."""
+    if source.store is None:
+        return []
+    return [
+        Remark(
+            f"Run {run_id[: sentences.SHORT_ID]}.",
+            f"Its learning curve left the band at step {departure.step:,} ({departure.share:.0%} of its tokens): "
+            f"{departure.reason}.",
+        )
+        for sweep in source.health().values()
+        for run_id, departure in sweep.departures.items()
+    ]
 
 
 def describe_refits(fit: Fit | None) -> Table | None:

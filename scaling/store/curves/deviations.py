@@ -96,7 +96,7 @@ def across_sizes(run: Trajectory, references: Sequence[Trajectory]) -> Deviation
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
         value = np.log(run.binned) - band[0]
-    value[:FIRST_BIN] = np.nan
+    value[:FIRST_BIN] = band[1][:FIRST_BIN] = np.nan
     return Deviation(value, band[1])
 
 

@@ -40,4 +40,4 @@ def test_each_command_makes_the_same_figure_and_data(
         for suffix in ("pdf", "data.csv"):
             made, shown = Path(f"{words[1]}.{suffix}"), Path("out", "figures", f"{words[1]}.{suffix}")
             assert made.read_bytes() == shown.read_bytes(), text
-    assert names == ["isoflop", "curves", "contours", "kaplan", "parity", "conventions"]
+    assert names == ["isoflop", "curves", "collapse", "contours", "kaplan", "parity", "conventions"]

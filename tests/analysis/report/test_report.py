@@ -112,7 +112,7 @@ def test_every_link_leads_to_a_file_beside_the_page(page: Path) -> None:
     links = re.findall(r'href="(?!data:)([^"]+)"', text)
     anchors = [link.removeprefix("#") for link in links if link.startswith("#")]
     files = [link for link in links if not link.startswith("#")]
-    assert len(files) == 6 * 4 and all((page.parent / link).is_file() for link in files)
+    assert len(files) == 7 * 4 and all((page.parent / link).is_file() for link in files)
     assert len(anchors) == 10 and all(f'id="{anchor}"' in text for anchor in anchors)
 
 
