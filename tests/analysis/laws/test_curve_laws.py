@@ -163,6 +163,7 @@ def test_m2_of_the_authors_is_the_local_minimum_next_to_the_least_loss(
         assert np.sum(fitted.residuals() ** 2) <= np.sum((np.log(published_values) - np.log(y)) ** 2)
 
 
+@pytest.mark.slow
 @published
 @pytest.mark.parametrize(("law", "method"), [("m2", "M2"), ("m3", "M3")])
 def test_no_fit_of_the_authors_is_closer_than_ours(
@@ -237,7 +238,9 @@ PARAMS = {
 }
 
 
-@pytest.mark.parametrize("law", PARAMS)
+@pytest.mark.parametrize(
+    "law", [pytest.param(law, marks=pytest.mark.slow) if law in ("multi-power", "tissue") else law for law in PARAMS]
+)
 def test_a_curve_is_predicted_from_curves_of_other_schedules(law: str) -> None:
     step, lr = (
         np.concatenate(x)

@@ -195,6 +195,7 @@ def test_gadre_2024_predicts_the_large_runs() -> None:
         assert [100 * x for x in off_cost] == pytest.approx(message, abs=1e-4)
 
 
+@pytest.mark.slow
 @published
 def test_muennighoff_2023_is_one_of_several_minima() -> None:
     """From their start, their minimum; from ours, one that is lower, and the verdict names theirs among the others.
@@ -217,6 +218,7 @@ def test_muennighoff_2023_is_one_of_several_minima() -> None:
     assert low < 15.387756 < high
 
 
+@pytest.mark.slow
 @published
 def test_geometric_decay_describes_muennighoffs_runs_as_well() -> None:
     """With the surface held, the sum of a geometric series of repetitions leaves about the same objective."""

@@ -74,6 +74,7 @@ def test_two_steps_come_back_and_chain() -> None:
     assert fitted.verdict == ("converged",) and list(fitted.params) == list(laws.LAWS["two-step"].parameters)
 
 
+@pytest.mark.slow
 def test_an_interval_of_the_chain_is_through_both_steps() -> None:
     points = ladder(0.004)
     both = fit(points, "two-step", FitOptions(bootstrap=300))
@@ -159,10 +160,12 @@ FITTED = {
     "piqa_val_5shot": (405.6, 10.16, 0.3978, 0.1533, 0.7217),
     "arc_easy_test_5shot": (79416, 3957.5, 0.6610, 0.4195, 0.5582),
 }
+FAST_TASK = "arc_easy_test_5shot"
+TASKS = [pytest.param(task, marks=() if task == FAST_TASK else pytest.mark.slow) for task in FITTED]
 
 
 @published
-@pytest.mark.parametrize("task", FITTED)
+@pytest.mark.parametrize("task", TASKS)
 def test_olmo_ladder_2024(task: str) -> None:
     """Their procedure is our default here: both steps and the chain, to the digits that their repository prints."""
     table = pd.read_csv(OLMO / "published_13B_predictions.csv").set_index(["stage", "Task"])["Pred"]
@@ -192,7 +195,7 @@ BESIDE = {
 
 
 @published
-@pytest.mark.parametrize("task", FITTED)
+@pytest.mark.parametrize("task", TASKS)
 def test_olmo_ladder_2024_from_the_choices_alone(task: str) -> None:
     """Their other task loss, over the answers' choices: the last checkpoint alone, no average.
 

@@ -78,7 +78,7 @@ def test_held_out_points_do_not_influence_the_predictions() -> None:
     other = frame.assign(loss=np.where(frame["x"] > 1e7, 9.0, frame["loss"]))
     first, two = (
         backtest(
-            f, ["m1", "m2", "m3"], "x>1e7", fit_options=FitOptions(bootstrap=100), options=BacktestOptions(group="task")
+            f, ["m1", "m2", "m3"], "x>1e7", fit_options=FitOptions(bootstrap=20), options=BacktestOptions(group="task")
         )
         for f in (frame, other)
     )

@@ -146,7 +146,8 @@ def test_branch_equals_scratch(store: Store, second_store: Store, run: RunConfig
     assert_same_run(store, second_store, long)
 
 
-@pytest.mark.parametrize("run", ["span", pytest.param("masked", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["span", "masked"], indirect=True)
 def test_killed_anywhere_it_goes_on_where_it_was_saved(
     store: Store, second_store: Store, run: RunConfig, tmp_path: Path
 ) -> None:
@@ -165,8 +166,9 @@ MESHES = [{"data": 2, "fsdp": 2, "tensor": 2}, {"data": 8}, {"fsdp": 4}, {"tenso
 WAYS = [{"scan": True, "remat": "full"}, {"remat": "dots"}, *MESHES[1:]]
 
 
-@pytest.mark.parametrize("run", ["span", pytest.param("masked", marks=pytest.mark.slow)], indirect=True)
-@pytest.mark.parametrize("way", [MESHES[0], *(pytest.param(way, marks=pytest.mark.slow) for way in WAYS)], ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize("run", ["span", "masked"], indirect=True)
+@pytest.mark.parametrize("way", [MESHES[0], *WAYS], ids=str)
 def test_meshes_scans_and_recomputing_agree(store: Store, second_store: Store, run: RunConfig, way: dict) -> None:
     config = override(run, ["model.heads=4", "steps=6", "schedule.warmup=1"])
     train_run(config, store)

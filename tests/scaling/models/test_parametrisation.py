@@ -154,7 +154,9 @@ def test_muon_turns_each_matrix_by_itself_and_leaves_the_rest_to_adamw() -> None
         assert float(jnp.sqrt(jnp.mean(matrices**2))) == pytest.approx(0.2 * 0.9, abs=0.05)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS[1:])
+@pytest.mark.parametrize(
+    "name", ["muon", *(pytest.param(name, marks=pytest.mark.slow) for name in OPTIMIZERS[1:] if name != "muon")]
+)
 def test_every_optimizer_learns_and_resumes_bit_for_bit(
     store: Store, second_store: Store, tiny: RunConfig, name: str
 ) -> None:

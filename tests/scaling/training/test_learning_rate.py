@@ -147,7 +147,10 @@ SHARING = {  # short run, what the longer one has otherwise, step up to which th
 }
 
 
-@pytest.mark.parametrize("case", SHARING)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow) if case in ("cosine", "inverse-sqrt") else case for case in SHARING],
+)
 def test_a_branch_equals_the_run_from_scratch(store: Store, second_store: Store, tiny: RunConfig, case: str) -> None:
     changes, more, step = SHARING[case]
     short = override(tiny, changes)

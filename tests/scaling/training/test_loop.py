@@ -79,7 +79,9 @@ def test_sharing_can_be_refused(store: Store, tiny: RunConfig) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax drops the rest of a failed read
-@pytest.mark.parametrize("damage", ["flip", "truncate", "manifest"])
+@pytest.mark.parametrize(
+    "damage", ["flip", *(pytest.param(damage, marks=pytest.mark.slow) for damage in ("truncate", "manifest"))]
+)
 def test_a_damaged_checkpoint_is_not_trusted(
     store: Store, second_store: Store, tiny: RunConfig, damage: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,7 +134,8 @@ def test_two_processes_do_not_train_one_run(store: Store, tiny: RunConfig) -> No
 MESHES = [(2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 1), (4, 1, 1), (1, 4, 1), (1, 1, 4), (8, 1, 1), (1, 8, 1)]
 
 
-@pytest.mark.parametrize("meshes", [[(2, 2, 2)], pytest.param(MESHES, marks=pytest.mark.slow)], ids=["8", "1, 2, 4, 8"])
+@pytest.mark.slow
+@pytest.mark.parametrize("meshes", [[(2, 2, 2)], MESHES], ids=["8", "1, 2, 4, 8"])
 def test_meshes_agree(tmp_path: Path, corpus: Path, tiny: RunConfig, meshes: list[tuple[int, int, int]]) -> None:
     config = override(tiny, ["model.heads=4", "model.kv_heads=4", "model.width=32"])
     curves = {}
@@ -147,6 +150,7 @@ def test_meshes_agree(tmp_path: Path, corpus: Path, tiny: RunConfig, meshes: lis
         np.testing.assert_allclose(curve, curves[1, 1, 1], atol=1e-4, err_msg=str(mesh))
 
 
+@pytest.mark.slow
 def test_a_sharded_state_is_sharded(tiny: RunConfig) -> None:
     import jax
 
@@ -157,6 +161,7 @@ def test_a_sharded_state_is_sharded(tiny: RunConfig) -> None:
     assert on_device_0 < whole / 6  # all but the gains, over eight devices
 
 
+@pytest.mark.slow
 def test_scanned_and_recomputed_runs_agree(store: Store, second_store: Store, tiny: RunConfig) -> None:
     train_run(tiny, store)
     train_run(tiny, second_store, dataclasses.replace(STEPWISE, scan=True, remat="full"))
@@ -199,6 +204,7 @@ def test_a_second_signal_ends_it_at_once_but_not_the_same_one_that_comes_twice()
     assert (done.stdout.split(), done.returncode) == (["1", "1"], 128 + signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_a_launcher_that_is_gone_stops_the_run_with_its_state_saved(
     store: Store, tiny: RunConfig, tmp_path: Path
 ) -> None:
