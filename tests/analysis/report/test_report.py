@@ -70,6 +70,7 @@ def page(source: Source, reads: Counter[tuple[str, str]], tmp_path_factory: pyte
         return write_report(source, tmp_path_factory.mktemp("out"))
 
 
+@pytest.mark.slow
 def test_several_processes_write_the_same_files(store: Path, page: Path, tmp_path: Path) -> None:
     """The fixture draws in this process, the command in as many as it has cores."""
     ran = command("analysis", "report", store, "--out", tmp_path / "out", "--bootstrap", "100")

@@ -20,7 +20,7 @@ from scaling.program import array_checksums, checkpoint, checkpoint_files
 from scaling.program.build import build_program
 from scaling.store import files
 from scaling.store.record import Store
-from tests.support.commands import ROOT, command, outcomes
+from tests.support.commands import ROOT, call_command, outcomes
 from tests.support.training import losses, train_run
 
 
@@ -119,7 +119,7 @@ def test_flags_that_do_not_make_hosts_are_refused_in_one_line(tiny: RunConfig, t
         ("--hosts", "2", "--host", "1", "--coordinator", "a"): "must be ADDRESS:PORT",
     }
     for words, says in cases.items():
-        done = command("scaling", "train", path, "--store", tmp_path, *words)
+        done = call_command("scaling", "train", path, "--store", tmp_path, *words)
         assert done.returncode == 2 and says in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
 
 

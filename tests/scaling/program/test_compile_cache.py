@@ -24,6 +24,7 @@ def trained(store: Store, config: RunConfig, cache: Path, *more: str) -> tuple[s
     return done.stderr.lower(), store.curve(run_id(config))
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing_anew(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cold, first = trained(store, tiny, cache)

@@ -37,6 +37,7 @@ def test_bad_input_is_one_line_and_loses_nothing(store: Store, tiny: RunConfig, 
     assert done.returncode == 2 and "cannot be written" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_saving_keeps_what_was_saved(tiny: RunConfig, corpus: Path, tmp_path: Path) -> None:
     """On a real file system of 6 MB that fills up; the run goes on from its last checkpoint when there is room."""
     if os.geteuid() != 0:
