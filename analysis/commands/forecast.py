@@ -35,7 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     from analysis.data.record_cache import StoreSnapshot  # here, so that --help stays fast
     from analysis.studies.forecast.forecast import forecast_run
     from analysis.studies.forecast.result import describe
-    from analysis.studies.forecast.seals import FILE, seal_forecast
+    from analysis.studies.forecast.seals import FILE, check_unsealed, seal_forecast
+    from analysis.studies.forecast.target import load_config
+    from scaling.config.run import run_id
     from scaling.store.record import Store
 
     store = arguments.source if isinstance(arguments.source, StoreSnapshot) else None
@@ -46,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
             else "a store: a table has no runs to wait for"
         )
         raise DataError(f"--seal: needs {needed}")
+    if arguments.seal and store is not None:
+        check_unsealed(Store(store.root), run_id(load_config(options.target_run)))
     forecast = forecast_run(arguments.source, options, fit_options, reading)
     data = forecast.to_json()
     if arguments.seal and store is not None:

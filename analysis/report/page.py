@@ -11,9 +11,10 @@ import numpy as np
 from analysis import format
 from analysis.figures.evals import common
 from analysis.figures.source import Source
-from analysis.report import sentences
+from analysis.report import forecasts, sentences
 from analysis.report.evals import TITLES, Evaluations, describe_evaluations
 from analysis.report.findings import Findings
+from analysis.report.forecasts import Forecasts, describe_forecasts
 from analysis.report.html import Table
 from analysis.report.law import (
     LawSection,
@@ -35,6 +36,7 @@ SECTIONS = {  # title by anchor, in the order of the page
     "optimum": "Compute-optimal training by three approaches",
     "sizes": "Optimal and other model sizes",
     "counting": "Counting conventions",
+    "forecasts": "Sealed forecasts",
     "warnings": "Warnings and limits",
     "figures": "Figures",
     "evaluations": "Evaluations",
@@ -70,6 +72,7 @@ class Page:
         optimum: Compute-optimal training; None for a table of scores.
         model_sizes: Larger budgets and other sizes; None if no run is finished.
         counting: Counting conventions; None if no run is finished.
+        forecasts: Sealed forecasts; None if there are none.
         remarks: Warnings and limits.
         refits: The parametric law without each part of the runs.
         pictures: Figures of fits and training.
@@ -87,6 +90,7 @@ class Page:
     optimum: OptimumSection | None
     model_sizes: ModelSizes | None
     counting: Counting | None
+    forecasts: Forecasts | None
     remarks: list[Remark]
     refits: Table | None
     pictures: list[Picture]
@@ -104,6 +108,7 @@ class Page:
             self.optimum,
             self.model_sizes,
             self.counting,
+            self.forecasts,
             self.remarks,
             self.pictures,
             self.evaluations,
@@ -133,9 +138,10 @@ def describe(findings: Findings, pictures: Sequence[Picture]) -> Page:
         optimum=describe_optimum(findings),
         model_sizes=describe_model_sizes(law) if len(source.points) else None,
         counting=describe_counting(source) if len(source.points) else None,
+        forecasts=describe_forecasts(source, pictures),
         remarks=describe_warnings(findings),
         refits=describe_refits(law),
-        pictures=[picture for picture in pictures if picture.name not in TITLES],
+        pictures=[picture for picture in pictures if picture.name not in TITLES | forecasts.TITLES],
         evaluations=describe_evaluations(source, pictures),
         power_laws=describe_power_laws(findings),
         runs=describe_runs(source),
@@ -154,6 +160,7 @@ def _describe_scores(source: Source, pictures: Sequence[Picture]) -> Page:
         optimum=None,
         model_sizes=None,
         counting=None,
+        forecasts=None,
         remarks=[],
         refits=None,
         pictures=[],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import stat
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,13 @@ from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.figures.fits import forecasts
 from analysis.figures.marks import mark_rows
+from analysis.figures.source import Source, no_points
+from analysis.figures.source import load as load_source
 from analysis.fitting.options import FitOptions
+from analysis.report.findings import Findings
+from analysis.report.forecasts import Forecasts, describe_forecasts, figure_titles
+from analysis.report.html import render
+from analysis.report.page import describe
 from analysis.studies.forecast.forecast import forecast_run
 from analysis.studies.forecast.options import ForecastOptions
 from analysis.studies.forecast.result import Forecast
@@ -152,9 +160,11 @@ def test_commands_list_and_verify(sealed: Store, capsys: pytest.CaptureFixture[s
     assert "2 forecasts, none scored yet" in capsys.readouterr().out
     assert main(["forecasts", str(sealed.root), "--verify"]) == 0
     assert f"2 sealed, none changed; the last hash is {read_seals(sealed)[-1].hash}" in capsys.readouterr().out
-    (sealed.root / FILE).write_text("{}\n")
-    assert main(["forecasts", str(sealed.root), "--verify"]) == 2
-    assert "line 1: is no sealed forecast" in capsys.readouterr().err
+    (sealed.root / FILE).write_text((sealed.root / FILE).read_text().replace('"index": 0', '"index": 1', 1))
+    for words in (["forecasts", "--verify"], ["forecasts"]):
+        assert main([words[0], str(sealed.root), *words[1:]]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "line 1: altered: its content does not match its hash" in error
 
 
 def test_the_figure_shows_intervals_outcomes_and_what_the_forecast_rests_on(sealed: Store, forecast: Forecast) -> None:
@@ -169,10 +179,75 @@ def test_the_figure_shows_intervals_outcomes_and_what_the_forecast_rests_on(seal
         forecasts.figure(forecasts.read(sealed.root.parent / "empty"))
 
 
-def test_a_store_that_is_not_writable_is_one_line(tmp_path: Path, forecast: Forecast) -> None:
-    store = Store(tmp_path / "store")
-    store.root.mkdir()
-    (store.root / FILE).mkdir()  # a directory in place of the file: the superuser may write anywhere else
-    with pytest.raises(OSError, match=FILE):
-        seal_forecast(store, forecast, [])
-    assert stat.S_ISDIR((store.root / FILE).stat().st_mode)
+def test_a_run_that_cannot_be_sealed_is_one_line_before_anything_is_fitted(
+    sealed: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise AssertionError("the forecast was computed")
+
+    monkeypatch.setattr("analysis.studies.forecast.forecast.forecast_run", refuse)
+    config = tmp_path / "target.json"
+
+    def refusal(target: RunConfig) -> str:
+        config.write_text(dumps(target))
+        assert main(["forecast", str(sealed.root), "--target-run", str(config), "--seal"]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    assert f"run {run_id(TARGET)[:16]} has a sealed forecast: see `analysis forecasts`" in refusal(TARGET)
+    started = replace(TARGET, seed=7)
+    write_result(sealed, started, 2.0)
+    assert f"run {run_id(started)[:16]} has a record: a forecast is sealed before" in refusal(started)
+    (sealed.root / FILE).write_text("{}\n")
+    assert "line 1: is no sealed forecast" in refusal(replace(TARGET, seed=8))
+    (sealed.root / FILE).unlink()
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda dir: (_ for _ in ()).throw(full))  # a full or read-only disk
+    assert f"store {sealed.root} cannot be written: No space left" in refusal(replace(TARGET, seed=8))
+    assert not (sealed.root / FILE).exists()
+
+
+def test_a_store_without_room_for_seals_is_one_line(
+    sealed: Store, tmp_path: Path, forecast: Forecast, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sealed.root / FILE).unlink()
+    (sealed.root / FILE).mkdir()  # a directory in place of the file: the superuser may write anywhere else
+    with pytest.raises((DataError, OSError), match=FILE):
+        seal_forecast(sealed, forecast, [])
+    assert main(["forecasts", str(sealed.root)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and FILE in error
+    assert stat.S_ISDIR((sealed.root / FILE).stat().st_mode)
+
+
+def page_with(source: Source, section: Forecasts) -> str:
+    """The report of a source without finished runs, with a section on sealed forecasts."""
+    page = describe(Findings(replace(source, points=no_points(source.name, "no runs"))), [])
+    return render("report.html.j2", {"page": replace(page, forecasts=section)})
+
+
+def test_the_report_has_a_section_on_sealed_forecasts(sealed: Store, forecast: Forecast) -> None:
+    write_result(sealed, replace(TARGET, seed=0), forecast.quantiles["0.5"] * 1.001)
+    source = load_source(sealed.root)
+    assert figure_titles(source) == {"forecasts": "Forecasts and measured losses"}
+    section = describe_forecasts(source, [])
+    assert section is not None and section.table is not None
+    scored, waiting = section.table.rows
+    assert scored[5:8] == (f"{forecast.quantiles['0.5'] * 1.001:.4f}", "+0.10%", "yes")
+    assert waiting[5:] == ("not trained", "—", "—", "—", "—")
+    assert section.coverage.startswith("Inside the interval: 1 of 1 scored forecast, 100% (95% interval 21% to 100%)")
+    html = page_with(source, section)
+    assert '<h2 id="forecasts">Sealed forecasts</h2>' in html and section.coverage in html
+
+
+def test_the_report_of_altered_seals_says_so_and_without_seals_has_no_section(sealed: Store) -> None:
+    path = sealed.root / FILE
+    path.write_text(path.read_text().replace('"index": 0', '"index": 1', 1))
+    sealed.write(known_store.record(TARGET, "running", None))
+    source = load_source(sealed.root)
+    section = describe_forecasts(source, [])
+    assert section is not None and "altered" in section.error and figure_titles(source) == {}
+    assert "cannot be trusted" in page_with(source, section)
+    path.unlink()
+    assert describe_forecasts(load_source(sealed.root), []) is None
