@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.commands import options
 from analysis.commands.output import add_json_option, print_text, text_console, write_result
 from analysis.data.options import ReadOptions, parse_numbers
+from analysis.errors import DataError
 from analysis.fitting.options import COMMON, FitOptions
 from scaling.config.options import add_options
 from scaling.config.text import printable
@@ -16,6 +17,7 @@ from scaling.store.origin.paths import public_path
 if TYPE_CHECKING:
     from analysis.fitting.by_group import GroupFits
     from analysis.fitting.result import Fit
+    from analysis.studies.simulations.power import Power
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,6 +34,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fit.add_argument(
         "--at", metavar="N=..,D=..", help="predict the output of the law at these inputs, with an interval"
     )
+    fit.add_argument(
+        "--power",
+        action="store_true",
+        help="simulate which other laws these runs could tell from chinchilla's, and which runs would (seconds)",
+    )
     options.add_group_option(fit)
     add_json_option(fit)
 
@@ -40,19 +47,27 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     fit_options, reading = options.source_options(arguments)
     inputs = parse_numbers("N=7e9,D=1.4e12")("--at", arguments.at) if arguments.at else {}
+    if arguments.by and arguments.power:
+        raise DataError("--power with --by: give one group with --where")
     if arguments.by:
         return _run_by_group(arguments, fit_options, reading, inputs)
     from analysis.fitting.fit import fit  # here, so that --help stays fast
+    from analysis.format import json_ready
 
     result = fit(arguments.source, arguments.law, fit_options, reading)
     data = result.to_json()
     if inputs:
         data["at"] = result.at(**inputs)
+    power = _power_statement(result) if arguments.power else None
+    if power is not None:
+        data["power"] = json_ready(power.to_json())
 
     def show() -> None:
         _print_fit(result)
         if inputs:
             _print_prediction(data["at"])
+        for line in () if power is None else power.sentences:
+            print_text(line)
 
     return write_result(data, arguments, show)
 
@@ -87,6 +102,12 @@ def heading_by_group(result: GroupFits) -> str:
     """
     first = next(iter(result.fits.values()))
     return f"{first.law}, {len(result.fits)} groups of {public_path(first.points.source)} by {result.column}"
+
+
+def _power_statement(fit: Fit) -> Power:
+    from analysis.studies.simulations.power import power_statement  # here, so that --help stays fast
+
+    return power_statement(fit, seed=0)
 
 
 def _print_prediction(prediction: dict[str, Any], prefix: str = "") -> None:

@@ -13,13 +13,13 @@ from scaling.store.curves.collapse import BINS
 from scaling.store.curves.health import RunHealth, SweepHealth
 
 CAPTION = (
-    "Learning curves of the runs of a sweep at equal shares of their tokens, coloured by model size. (a) Training loss, "
-    "averaged within twentieths of the tokens, less the irreducible loss L0 and divided by its value at the end (Qiu "
-    "2025); for a run that has not ended, by the expected value. Where all sizes have as many tokens per parameter, the "
-    "curves of a well-tuned sweep coincide. (b) Difference from the loss that the other finished runs lead to expect at "
-    "this size and length. Grey: the median band of one run; a run outside of its own band at two successive twentieths "
-    "has left it. Red: runs that left their band, that of the runs of their size, or that read the same batches again; the "
-    "cross is at the end of that twentieth."
+    "Learning curves of the runs of a sweep at equal shares of their tokens, coloured by model size. (a) Training "
+    "loss, averaged within twentieths of the tokens, less the irreducible loss L0 and divided by its value at the end"
+    " (Qiu 2025); for a run that has not ended, by the expected value. Where all sizes have as many tokens per "
+    "parameter, the curves of a well-tuned sweep coincide. (b) Difference from the loss that the other finished runs "
+    "lead to expect at this size and length. Grey: the median band of one run; a run outside of its own band at two "
+    "successive twentieths has left it. Red: runs that left their band, that of the runs of their size, or that read "
+    "the same batches again; the cross is at the end of that twentieth."
 )
 SHARES = np.arange(1, BINS + 1) / BINS
 
