@@ -60,7 +60,7 @@ STAGES = (
 def test_a_kill_at_a_stage_of_a_save_leaves_a_whole_checkpoint_or_none(
     store: Store, second_store: Store, tiny: RunConfig, tmp_path: Path, stage: str
 ) -> None:
-    config = override(tiny, ["steps=1000", "eval.every=0", "schedule.name=constant"])
+    config = override(tiny, ["steps=300", "eval.every=0", "schedule.name=constant"])
     path = tmp_path / "config.json"
     path.write_text(dumps(config))
     line = [sys.executable, "-c", KILL_AT_STAGE, stage, "train", str(path), "--store", str(store.root)]
@@ -76,5 +76,5 @@ def test_a_kill_at_a_stage_of_a_save_leaves_a_whole_checkpoint_or_none(
     train_run(config, second_store)
     assert_same_run(store, second_store, config)
     assert not list(folder.glob(".writing-*"))
-    assert [path.name for path in folder.glob("0*")] == [checkpoint.checkpoint_path(folder, config, 1000).name]
+    assert [path.name for path in folder.glob("0*")] == [checkpoint.checkpoint_path(folder, config, 300).name]
     assert STEPWISE.save_seconds > 1e6  # nothing else was saved
