@@ -29,14 +29,13 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from tests.support.sweeps import stored_corpus, ten_runs
 from scaling.store.open import open_store
-from sweeps.engines import local
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions
 store = open_store(sys.argv[1])
 store.fetch_results()
 store.fetch_tokens()
-command = (*local.TRAIN, "--place", "save_seconds=0.3", "--place", "tensorboard=false")
-corpus, options = stored_corpus(store), LaunchOptions(command=command, workers=2)
+placement = {{"save_seconds": 0.3, "tensorboard": False}}
+corpus, options = stored_corpus(store), LaunchOptions(placement=placement, workers=2)
 sys.exit(launch(store, sys.argv[2], ten_runs(corpus), corpus, options))
 """
 BUCKET = """
@@ -128,7 +127,7 @@ def test_a_sweep_on_s3_killed_and_gone_on_with_by_two_machines(
     line = [sys.executable, "-c", LAUNCHER, str(noise_store.root), "ten"]
     assert subprocess.run(line, cwd=ROOT, env={**s3, "PYTHONPATH": str(ROOT)}, check=False).returncode == 0
     first = Machine(tmp_path, s3, "one")
-    wait_until(lambda: first.ended() >= 3)
+    wait_until(lambda: first.ended() >= 3, 600)
     hit = {record.run_id for record in first.store.records() if record.status == "running"}
     first.kill()
     two, three = Machine(tmp_path, s3, "two"), Machine(tmp_path, s3, "three")
