@@ -52,7 +52,10 @@ def methods(findings: Findings, outcomes: Sequence[Outcome] = ()) -> str:
         first.append(sentences.extrapolation(points))
     paragraphs = [" ".join(map(escape, first))]
     paragraphs += [fit_paragraph(fit) for fit in findings.fits.values()]
-    failed = [f"{name} could not be fitted: {sentences.sentence(why)}" for name, why in findings.failures.items()]
+    failed = [
+        f"{name} could not be fitted: {sentences.sentence(why.removeprefix(f'{name}: '))}"
+        for name, why in findings.failures.items()
+    ]
     for texts in (failed, forecast_sentences(outcomes)):
         paragraphs += [" ".join(map(escape, texts))] if texts else []
     return "\n\n".join([*paragraphs, ""])
