@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scaling.data.shards.manifest import MANIFEST
 from scaling.data.token_writer import rename_corpus
 from scaling.data.tokens import SUFFIX, CorpusError, read_header
 from scaling.store.files import StoreError, write_atomic
@@ -91,6 +92,8 @@ def anonymize(store: Store) -> Changes:
         for path in sorted(store.root.glob(pattern)):
             _rewrite(store, path, _anonymous_configs, changes)
     rewrite_logs(store, names, changes)
+    for path in sorted(store.token_files.glob(f"*/{MANIFEST}")):
+        _rewrite(store, path, _labelled_manifest, changes)
     for path in [*store.root.glob("checkpoints/*/state/commit_success.txt"),
                  *store.root.glob("runs/*/checkpoints/*/state/commit_success.txt")]:  # fmt: skip
         _rewrite(store, path, lambda text: "", changes)
@@ -174,6 +177,14 @@ def _anonymous_configs(text: str) -> str:
     lines = [json.loads(line) for line in text.splitlines()]
     new_lines = list(map(_labelled, lines))
     return text if new_lines == lines else "".join(json.dumps(line) + "\n" for line in new_lines)
+
+
+def _labelled_manifest(text: str) -> str:
+    """Gives the manifest of a sharded corpus its label; the content hash does not cover it."""
+    data = json.loads(text)
+    if not isinstance(data, dict) or not isinstance(corpus := data.get("corpus"), str):
+        raise ValueError("not a manifest")
+    return text if corpus_label(corpus) == corpus else json.dumps(data | {"corpus": corpus_label(corpus)})
 
 
 def _labelled(data: Any) -> Any:

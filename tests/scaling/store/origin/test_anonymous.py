@@ -10,12 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling.__main__ import main as scaling_main
 from scaling.config.run import dumps, run_id
+from scaling.data.shards.manifest import MANIFEST
 from scaling.data.tokens import find_tokens, open_tokens
 from scaling.store.files import StoreError
 from scaling.store.lease import LeaseHeldError
@@ -24,6 +26,7 @@ from scaling.store.origin.machine import alias, machine_alias
 from scaling.store.origin.paths import public_corpus, public_path
 from scaling.store.record import Record, Store
 from sweeps.__main__ import main as sweeps_main
+from tests.support.corpora import write_shards
 from tests.support.records import config
 
 HOST, USER = "zq-host-417", "zquser417"
@@ -74,6 +77,9 @@ def store_with_names(home: Path) -> tuple[Store, list[str]]:
         with store.lease(run_id(runs[-1])):
             pass
     store.write_sweep("s", runs, map(run_id, runs))
+    write_shards(store.token_files / "notes.shards", np.arange(300) % 256, np.arange(60) % 256, sizes=(100,))
+    manifest = store.token_files / "notes.shards" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"text:x"', json.dumps(f"text:{text}")))
     return store, list(map(run_id, runs))
 
 
@@ -92,6 +98,8 @@ def test_an_existing_store_is_made_anonymous_once_and_says_what_is_left(
         assert new.about["host"] == machine_alias() and new.about["before"][0]["host"].startswith("machine-")
         assert new.about["error"].startswith("my work/x.py on machine-") and "node7" not in new.about["error"]
         assert open_tokens(store.token_files / new.about["tokens_file"]).corpus == new.config.data.corpus
+    shards = open_tokens(store.token_files / "notes.shards")
+    assert shards.corpus == corpus_label(f"text:{home / 'work' / 'notes.txt'}") and len(shards.train) == 300
     assert find_tokens(store.token_files, before[0].config.data.tokens if before[0] else "").exists()
     stamps = store.record_stamps()
     capsys.readouterr()
