@@ -15,12 +15,13 @@ In a notebook:
 
 `fit` reads a source, fits a law and returns a `Fit`; `load` only reads the source and returns `Points`; `table` and
 `curves` read a store. `optimal_training`, `cheapest_training` and `off_optimum` plan with a fitted law, `advise`
-recommends runs for a `Target`, `backtest` compares what laws predict, and `emergence_study` judges scores.
+recommends runs for a `Target`, `power_statement` says which other laws runs could tell, `backtest` compares what laws
+predict, and `emergence_study` judges scores.
 `audit_source` checks a source before a fit. `plot` returns a Matplotlib figure, `save_figure`, `write_report` and
-`write_paper` write files. The commands of `python -m analysis` call
-these functions. `FitOptions`, `ReadOptions`, `FigureOptions` and `EmergenceOptions` document all options. `laws.LAWS`
-has the built-in laws by name. Bad input raises `DataError`, and a fit that is not possible raises `FitError`. These
-names are imported on first use, so that `--help` stays fast.
+`write_paper` write files. The commands of `python -m analysis` call these functions. `FitOptions`, `ReadOptions`,
+`FigureOptions`, `EmergenceOptions` and `PaperOptions` document all options. `laws.LAWS` has the built-in laws by
+name. Bad input raises `DataError`, and a fit that is not possible raises `FitError`. These names are imported on
+first use, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from analysis.studies.backtest.backtest import backtest
     from analysis.studies.published.manifest import published_data_sets
     from analysis.studies.published.problems import run_problem
+    from analysis.studies.simulations.power import power_statement
 
 __all__ = [
     "DataError",
