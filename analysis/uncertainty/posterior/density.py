@@ -26,6 +26,7 @@ from analysis.uncertainty.posterior.priors import (
 )
 from analysis.uncertainty.posterior.traced import law_on_jax
 
+WIDE = 4.0  # smallest range of ln α whose bounds do not matter to the sampler
 LINKS: dict[str, Callable[[jax.Array], jax.Array]] = {"log": jnp.log, "log1p": jnp.log1p, "identity": lambda x: x}
 
 Data = dict[str, Any]
@@ -43,8 +44,10 @@ class Model:
         scales: Unit of each nonlinear coordinate that is not a logarithm.
         bounds: Lower and upper bound of each coordinate.
         link: Name of the link of the objective.
-        robust: Whether the noise is Student's t instead of normal.
+        robust: Whether the noise is Student's t instead of normal; not with groups.
         groups: Number of groups whose points share an effect; 0 for independent points.
+        terms: Names of the linear coordinates whose only bound is 0.
+        powers: For each exponent of a power with wide bounds, its name and that of the linear coordinate of the power.
         solver: For a law that JAX cannot trace: function of coordinates (S, P) that returns the link of the output
             (S, n) and its derivatives (S, P, n); such a model only has the inputs of one problem.
     """
@@ -58,7 +61,14 @@ class Model:
     link: str
     robust: bool
     groups: int
+    terms: tuple[str, ...]
+    powers: tuple[tuple[str, str], ...]
     solver: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]] | None = None
+
+    @property
+    def slopes(self) -> dict[str, str]:
+        """Linear coordinate of the power of each exponent."""
+        return dict(self.powers)
 
 
 def make_model(problem: Problem, groups: int = 0) -> Model:
@@ -69,6 +79,12 @@ def make_model(problem: Problem, groups: int = 0) -> Model:
         groups: Number of groups whose points share an effect.
     """
     law = problem.law
+    terms = [name for name in law.linear if law.bound(name) == (0.0, np.inf)]
+    exponents = {}
+    for name in terms:
+        exponent = law.powers[name][1] if name in law.powers else None
+        if exponent is not None and problem.is_log(exponent) and np.log(np.divide(*law.bound(exponent)[::-1])) > WIDE:
+            exponents[exponent] = name
     model = Model(
         function=law.function,
         linear=law.linear,
@@ -77,8 +93,10 @@ def make_model(problem: Problem, groups: int = 0) -> Model:
         scales=tuple(law.scales.get(name, 1.0) for name in law.nonlinear),
         bounds=tuple(zip(*(end.tolist() for end in problem.bounds()), strict=True)),
         link=problem.objective.link,
-        robust=is_robust(problem.objective),
+        robust=is_robust(problem.objective) and not groups,
         groups=groups,
+        terms=tuple(terms),
+        powers=tuple(exponents.items()),
     )
     with jax.enable_x64(True):
         return model if _is_traceable(model, problem.inputs) else replace(model, solver=_solver(problem))
@@ -169,30 +187,61 @@ def law_output(model: Model, inputs: Any, u: list[jax.Array], present: jax.Array
     return jnp.broadcast_to(output, jnp.shape(inputs[0]))
 
 
-def _sites(model: Model) -> list[tuple[str, int]]:
-    """Name and size of each unconstrained site."""
-    sites = [(name, 1) for name in (*model.linear, *model.nonlinear, "noise.sigma")]
-    sites += [("noise.tau", 1), ("noise.effects", model.groups)] if model.groups else []
-    return sites + ([("noise.nu", 1)] if model.robust else [])
+def _sites(model: Model) -> tuple[str, ...]:
+    """Names of the unconstrained coordinates."""
+    noise = {"noise.sigma": True, "noise.tau": model.groups > 0, "noise.nu": model.robust}
+    return (*model.linear, *model.nonlinear, *(name for name, used in noise.items() if used))
 
 
-def _split(model: Model, z_K: jax.Array) -> dict[str, jax.Array]:
-    """Value of each site of unconstrained coordinates."""
-    values, first = {}, 0
-    for name, size in _sites(model):
-        values[name] = z_K[first : first + size] if name == "noise.effects" else z_K[first]
-        first += size
-    return values
+def _split(model: Model, z_K: Any) -> dict[str, Any]:
+    """Each unconstrained coordinate by name."""
+    return {name: z_K[k] for k, name in enumerate(_sites(model))}
 
 
-def _coordinate(z: Any, bounds: tuple[float, float]) -> tuple[Any, Any]:
-    """A coordinate of the solver within its bounds, and the logarithm of its derivative by z."""
+def _coordinate(z: Any, bounds: tuple[float, float], xp: Any) -> tuple[Any, Any]:
+    """A coordinate within its bounds, and the logarithm of its derivative by z. xp: NumPy or jax.numpy."""
     low, high = bounds
     if np.isfinite(low) and np.isfinite(high):
-        return low + (high - low) * jax.nn.sigmoid(z), -jax.nn.softplus(z) - jax.nn.softplus(-z)
+        above, below = xp.logaddexp(0.0, z), xp.logaddexp(0.0, -z)
+        return low + (high - low) * xp.exp(-below), -above - below
     if np.isfinite(low):
-        return low + jnp.exp(z), z
-    return (high - jnp.exp(z), z) if np.isfinite(high) else (z, jnp.zeros_like(z))
+        return low + xp.exp(z), z
+    return (high - xp.exp(z), z) if np.isfinite(high) else (z, xp.zeros_like(z))
+
+
+def law_coordinates(model: Model, z: dict[str, Any], xp: Any) -> tuple[dict[str, Any], Any]:
+    """Returns the coordinates of the solver, and the logarithm of the determinant of their derivatives.
+
+    Points determine the output and its slopes in the middle of the inputs far better than single terms, so that the
+    posterior is a curved ridge in E, A and α. The ridge is straight in the unconstrained coordinates that are used
+    here: the logarithm of the sum of the terms E + A + B, the logits of their shares, and ln(α·A), the slope of a term.
+
+    Args:
+        model: The model.
+        z: Unconstrained coordinates by name, of any shape.
+        xp: NumPy or jax.numpy.
+    """
+    names = (*model.linear, *model.nonlinear)
+    bounds = dict(zip(names, model.bounds, strict=True))
+    u, total = {}, 0.0
+    if model.terms:
+        log_rest = z[model.terms[0]]  # logarithm of the sum of the terms that are left
+        for name, logit in zip(model.terms[:-1], [z[name] for name in model.terms[1:]], strict=True):
+            log_share, log_other = -xp.logaddexp(0.0, -logit), -xp.logaddexp(0.0, logit)
+            u[name] = xp.exp(log_rest + log_share)
+            total = total + log_rest + log_share + log_other
+            log_rest = log_rest + log_other
+        u[model.terms[-1]] = xp.exp(log_rest)
+        total = total + log_rest
+    for name in names:
+        if name in model.slopes:  # its coordinate is the logarithm of an exponent
+            u[name] = z[name] - xp.log(u[model.slopes[name]])
+            low, high = bounds[name]
+            total = total + xp.where((u[name] > low) & (u[name] < high), 0.0, -np.inf)
+        elif name not in u:
+            u[name], jacobian = _coordinate(z[name], bounds[name], xp)
+            total = total + jacobian
+    return {name: u[name] for name in names}, total
 
 
 def _free(u: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
@@ -208,28 +257,32 @@ def _free(u: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
 def log_density(model: Model, z_K: jax.Array, data: Data) -> jax.Array:
     """Returns the logarithm of the posterior density of unconstrained coordinates, up to a constant.
 
-    The logarithm of the scales of noise and effects and of ν − 1 are unconstrained.
+    The noise of points of one group is normal with a common part; this part is integrated out.
 
     Args:
         model: The model.
-        z_K: Unconstrained coordinates: those of the law, ln σ, ln τ and effects of groups, ln(ν − 1).
+        z_K: Unconstrained coordinates: those of the law, ln σ, ln τ of groups, and ln(ν − 1) of Student's t.
         data: inputs, y (n,), weights (n,), location (P,), scale (P,), noise_unit, and labels (n,) of groups. A row
             without weight is no point.
     """
     z = _split(model, z_K)
-    names = (*model.linear, *model.nonlinear)
-    pairs = [_coordinate(z[name], bounds) for name, bounds in zip(names, model.bounds, strict=True)]
-    u = jnp.stack([coordinate for coordinate, _ in pairs])
-    total = sum(jacobian for _, jacobian in pairs) - 0.5 * jnp.sum(((u - data["location"]) / data["scale"]) ** 2)
+    coordinates, jacobian = law_coordinates(model, z, jnp)
+    u = jnp.stack(list(coordinates.values()))
+    total = jacobian - 0.5 * jnp.sum(((u - data["location"]) / data["scale"]) ** 2)
     ln_sigma = z["noise.sigma"]
     total -= 0.5 * ((ln_sigma - jnp.log(NOISE_MEDIAN * data["noise_unit"])) / NOISE_LOG_STD) ** 2
     present = data["weights"] > 0
-    mean = link_of_output(model, data, u)
+    present, weights = data["weights"] > 0, data["weights"]
+    deviation = data["y"] - link_of_output(model, data, u)
+    square = weights * jnp.exp(-2 * ln_sigma) * deviation**2
     if model.groups:
-        tau, effects = jnp.exp(z["noise.tau"]), z["noise.effects"]
-        mean = mean + tau * effects[data["labels"]]
-        total += z["noise.tau"] - 0.5 * (tau / (EFFECT_SCALE * data["noise_unit"])) ** 2 - 0.5 * jnp.sum(effects**2)
-    square = data["weights"] * jnp.exp(-2 * ln_sigma) * (data["y"] - mean) ** 2
+        tau = jnp.exp(z["noise.tau"])
+        total += z["noise.tau"] - 0.5 * (tau / (EFFECT_SCALE * data["noise_unit"])) ** 2
+        member_Gn = weights[None] * (data["labels"][None] == jnp.arange(model.groups)[:, None])
+        ratio = jnp.exp(2 * z["noise.tau"] - 2 * ln_sigma)  # τ²/σ²: the covariance of a group is σ²/w + τ²·11ᵀ
+        grown_G = 1 + ratio * member_Gn.sum(-1)
+        shared = jnp.sum((member_Gn @ deviation) ** 2 * ratio / grown_G) * jnp.exp(-2 * ln_sigma)
+        return total - 0.5 * (jnp.sum(present * (square + 2 * ln_sigma)) + jnp.sum(jnp.log(grown_G)) - shared)
     if not model.robust:
         return total - jnp.sum(present * (0.5 * square + ln_sigma))
     excess = jnp.exp(z["noise.nu"])
@@ -240,18 +293,15 @@ def log_density(model: Model, z_K: jax.Array, data: Data) -> jax.Array:
 
 
 def constrained_values(model: Model, z: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the value of each site (S, R, T).
+    """Returns the value of each coordinate of the law and of the noise (S, R, T).
 
     Args:
         model: The model.
         z: Unconstrained coordinates (S, R, T, K).
     """
-    sites = _split(model, np.moveaxis(z, -1, 0))  # type: ignore[arg-type]
-    values = {name: np.asarray(value) for name, value in sites.items()}
-    for name, bounds in zip((*model.linear, *model.nonlinear), model.bounds, strict=True):
-        values[name] = np.asarray(_coordinate(values[name], bounds)[0])
-    values |= {name: np.exp(values[name]) for name in ("noise.sigma", "noise.tau", "noise.nu") if name in values}
-    return values
+    values = _split(model, np.moveaxis(z, -1, 0))
+    noise = {name: np.exp(values[name]) for name in ("noise.sigma", "noise.tau", "noise.nu") if name in values}
+    return law_coordinates(model, values, np)[0] | noise
 
 
 def unconstrained_starts(model: Model, starts: dict[str, np.ndarray]) -> np.ndarray:
@@ -259,13 +309,15 @@ def unconstrained_starts(model: Model, starts: dict[str, np.ndarray]) -> np.ndar
 
     Args:
         model: The model.
-        starts: Value of each site (S, R), and of the effects (S, R, G).
+        starts: Value of each coordinate of the law and of the noise (S, R).
     """
     bounds = dict(zip((*model.linear, *model.nonlinear), model.bounds, strict=True))
-    columns = []
-    for name, _ in _sites(model):
-        if name == "noise.effects":
-            columns.append(starts[name])
-        else:
-            columns.append(_free(starts[name], bounds.get(name, (0.0, np.inf)))[..., None])
-    return np.concatenate(columns, -1)
+    z = {name: starts[name] + np.log(starts[term]) for name, term in model.slopes.items()}
+    if model.terms:
+        rest = sum(starts[name] for name in model.terms)
+        z[model.terms[0]] = np.log(rest)
+        for name, following in zip(model.terms[:-1], model.terms[1:], strict=True):
+            rest = rest - starts[name]
+            z[following] = np.log(starts[name]) - np.log(rest)
+    z |= {name: _free(starts[name], bounds.get(name, (0.0, np.inf))) for name in _sites(model) if name not in z}
+    return np.stack([z[name] for name in _sites(model)], -1)

@@ -25,7 +25,7 @@ from analysis.uncertainty.posterior.density import (
     unconstrained_starts,
 )
 
-ACCEPTANCE = 0.9  # target of the acceptance probability: small steps, because the ridge is curved
+ACCEPTANCE = 0.85  # target of the acceptance probability: small steps, because the ridge is curved
 TREE_DEPTH = 8
 HESSIAN_STEP = 1e-5
 PADDING = 16  # the number of rows of a compiled sampler is a multiple of this

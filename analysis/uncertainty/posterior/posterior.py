@@ -162,8 +162,8 @@ def _arrays(groups: int, data: DataSet, chains: int) -> dict[str, Any]:
     starts: dict[str, np.ndarray] = {name: starts_RP[:, p] for p, name in enumerate(problem.names)}
     starts["noise.sigma"] = np.full(chains, sigma)
     if groups:
-        starts |= {"noise.tau": np.full(chains, sigma), "noise.effects": np.zeros((chains, groups))}
-    if is_robust(problem.objective):
+        starts["noise.tau"] = np.full(chains, sigma)
+    elif is_robust(problem.objective):
         starts["noise.nu"] = np.full(chains, 10.0)
     return {
         "inputs": tuple(np.asarray(x, np.float64) for x in problem.inputs),
@@ -186,7 +186,7 @@ def _posterior(drawn: dict[str, np.ndarray], data: DataSet, count: int, rng: np.
     watched = [*problem.names, "noise.sigma", *(["noise.tau"] if data.labels is not None else [])]
     chains, draws = drawn["diverging"].shape
     kept = np.linspace(0, chains * draws - 1, count).round().astype(int)
-    flat = {name: value.reshape(chains * draws, *value.shape[2:])[kept] for name, value in drawn.items()}
+    flat = {name: value.reshape(-1)[kept] for name, value in drawn.items()}
     low, high = problem.bounds()
     normal, sigma = rng.standard_normal(count), flat["noise.sigma"]
     if "noise.nu" in flat:

@@ -11,7 +11,8 @@ Each prior only fixes an order of magnitude. One rule for every law:
   the logarithm of the output or relative to the output, whose central 95% are 0.03% to 9%.
 - For robust objectives the noise is Student's t, with 1 + Gamma(2, rate 0.1) degrees of freedom (Juárez and Steel
   2010), of the order of 20; for least squares it is normal.
-- Runs of one group, size or trunk share an effect whose standard deviation is half-normal with the scale EFFECT_SCALE.
+- Runs of one group, size or trunk share an effect whose standard deviation is half-normal with the scale EFFECT_SCALE;
+  effects and noise are then normal.
 
 Key: P coordinates, n points, S draws, G groups.
 """
@@ -90,7 +91,9 @@ class PriorDraw:
     tau: np.ndarray
 
 
-def draw_prior(problem: Problem, prior: Prior, count: int, rng: np.random.Generator) -> PriorDraw:
+def draw_prior(
+    problem: Problem, prior: Prior, count: int, rng: np.random.Generator, *, grouped: bool = False
+) -> PriorDraw:
     """Draws from a prior.
 
     Args:
@@ -98,12 +101,14 @@ def draw_prior(problem: Problem, prior: Prior, count: int, rng: np.random.Genera
         prior: The prior.
         count: Number of draws.
         rng: Random generator.
+        grouped: Whether points of a group share an effect, so that the noise is normal.
     """
     low, high = problem.bounds()
     a, b = (low - prior.location) / prior.scale, (high - prior.location) / prior.scale
     u = truncnorm.rvs(a, b, prior.location, prior.scale, size=(count, len(a)), random_state=rng)
     sigma = prior.noise_unit * NOISE_MEDIAN * np.exp(NOISE_LOG_STD * rng.standard_normal(count))
-    nu = 1 + rng.gamma(DOF_SHAPE, 1 / DOF_RATE, count) if is_robust(problem.objective) else np.full(count, np.inf)
+    robust = is_robust(problem.objective) and not grouped
+    nu = 1 + rng.gamma(DOF_SHAPE, 1 / DOF_RATE, count) if robust else np.full(count, np.inf)
     tau = prior.noise_unit * EFFECT_SCALE * np.abs(rng.standard_normal(count))
     return PriorDraw(u, sigma, nu, tau)
 

@@ -51,11 +51,11 @@ def test_the_posterior_of_a_line_is_students_and_a_fit_is_repeated_exactly() -> 
 
 @pytest.mark.slow
 def test_runs_of_one_size_that_share_a_trunk_widen_the_posterior() -> None:
-    """Six sizes with luck of their own, 3%, of which the branches of a trunk have the same."""
-    rng = np.random.default_rng(0)
-    N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e7, 1e9, 6), np.geomspace(1e9, 1e11, 4)))
-    luck = np.repeat(0.03 * rng.standard_normal(6), 1)[np.searchsorted(np.geomspace(1e7, 1e9, 6) * 0.99, N) - 1]
-    L = (1.8 + 450 / N**0.34 + 1800 / D**0.36) * np.exp(luck + 0.001 * rng.standard_normal(24))
+    """Six sizes with deviations of their own, 3%, which the branches of a trunk share."""
+    rng, sizes = np.random.default_rng(0), np.geomspace(1e7, 1e9, 6)
+    N, D = np.tile(sizes, 4), np.repeat(np.geomspace(1e9, 1e11, 4), 6)
+    deviation = np.tile(0.03 * rng.standard_normal(6), 4) + 0.001 * rng.standard_normal(24)
+    L = (1.8 + 450 / N**0.34 + 1800 / D**0.36) * np.exp(deviation)
     widths = []
     for resampling in ("sizes", "residuals"):
         options = FitOptions(intervals="posterior", bootstrap=500, resampling=resampling, checks=False)
