@@ -97,7 +97,13 @@ def test_what_is_tried_changes_the_placement_and_divides_the_chips(tiny: RunConf
         assert changes and (not place.data or place.data * place.fsdp * place.tensor == 16)
 
 
-@pytest.mark.parametrize("placement", [Placement(data=1, microbatch=2), Placement(data=2, fsdp=2, microbatch=4)])
+@pytest.mark.parametrize(
+    "placement",
+    [
+        Placement(data=1, microbatch=2),
+        pytest.param(Placement(data=2, fsdp=2, microbatch=4), marks=pytest.mark.slow),
+    ],
+)
 def test_microbatches_are_the_batch(tiny: RunConfig, placement: Placement) -> None:
     tokens = np.random.default_rng(0).integers(0, tiny.model.vocab, (tiny.batch, tiny.data.length + 1), np.int32)
     figures = []

@@ -100,6 +100,7 @@ def config(tiny: RunConfig, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_updates_grow_with_width_under_standard_and_not_under_mup(config: Path) -> None:
     result = coordinates(config, "--widths", "32,128", "--steps", 3, "--set", "data.length=16")
     for name in ("first layer", "last layer", "logits"):
@@ -154,6 +155,7 @@ def test_a_check_that_cannot_be_is_refused_in_one_line(
     assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.long
 def test_the_best_rate_stays_under_mup_and_falls_under_standard(
     store: Store, tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -96,6 +96,7 @@ def generated(store: Store, *words: object) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_the_run_has_learned(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
     config = override(tiny, ["data.length=16"])
     run = train_run(config, store).run_id

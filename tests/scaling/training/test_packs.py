@@ -86,7 +86,9 @@ def test_runs_on_one_device_and_idle_places_change_nothing(store: Store, second_
         assert second_store.read(run_id(config)).about["pack"] == {"runs": 3, "places": 4, "devices": 2}
 
 
-@pytest.mark.parametrize("placement", [TOGETHER, ONE_DEVICE], ids=["a device each", "one device"])
+@pytest.mark.parametrize(
+    "placement", [TOGETHER, pytest.param(ONE_DEVICE, marks=pytest.mark.slow)], ids=["a device each", "one device"]
+)
 def test_a_run_that_diverges_leaves_its_neighbours_bit_for_bit(
     store: Store, second_store: Store, tiny: RunConfig, placement: Placement
 ) -> None:
@@ -107,7 +109,7 @@ def interrupted(configs: list[RunConfig], store: Store, placement: Placement, af
     return train_pack(configs, store, placement, should_stop=lambda: next(calls) >= after - 1)
 
 
-@pytest.mark.parametrize("after", [3, 16, 22])
+@pytest.mark.parametrize("after", [3, *(pytest.param(step, marks=pytest.mark.slow) for step in (16, 22))])
 def test_a_pack_goes_on_bit_for_bit(store: Store, second_store: Store, tiny: RunConfig, after: int) -> None:
     configs = [tiny, override(tiny, ["seed=1", "steps=15"]), override(tiny, ["optimizer.lr=0.003", "steps=25"])]
     train_pack(configs, second_store, ONE_DEVICE)
@@ -120,6 +122,7 @@ def test_a_pack_goes_on_bit_for_bit(store: Store, second_store: Store, tiny: Run
         assert_same_run(store, second_store, config)
 
 
+@pytest.mark.slow
 def test_runs_move_between_packs_and_being_alone(store: Store, second_store: Store, tiny: RunConfig) -> None:
     configs = [tiny, override(tiny, ["seed=1"])]
     for config in configs:
@@ -174,6 +177,7 @@ def test_a_run_that_cannot_begin_fails_alone(store: Store, tiny: RunConfig) -> N
     assert "prepare" in records[0].about["error"] and store.read(run_id(lost)).status == "failed"
 
 
+@pytest.mark.slow
 def test_runs_of_several_token_files_pack(tmp_path: Path, store: Store, second_store: Store, tiny: RunConfig) -> None:
     from scaling.data.prepare import prepare
     from scaling.data.tokens import open_tokens
@@ -197,6 +201,7 @@ def packed(configs: list[RunConfig], store: Store, tmp_path: Path, *words: str) 
     return ["scaling", "train", *map(str, paths), "--store", str(store.root), "--pack", *words]
 
 
+@pytest.mark.slow
 def test_the_command_packs_runs_by_shape(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
     alike = [override(tiny, [f"seed={seed}"]) for seed in range(2)]
     wide, lost = override(tiny, ["model.width=32"]), override(tiny, ["seed=2", f"data.tokens={'1' * 64}"])

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from scaling.store.record import Store
 from tests.support.commands import ROOT, call_command, command
 from tests.support.sweeps import planned_in_store, write_ended
@@ -49,6 +51,7 @@ def last_words(process: subprocess.Popen, terminal: int, seconds: float = 60.0) 
     return text
 
 
+@pytest.mark.slow
 def test_a_watch_redraws_in_place_and_an_interrupt_ends_it_cleanly(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     planned = planned_in_store(store)
