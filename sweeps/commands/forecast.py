@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     if not 0 < ratio < math.inf or (args.times is not None and ratio <= 1):
         allowed = "more than 1" if args.target is None else "more than 0"
         raise SweepError(f"{'--times' if args.target is None else '--target'} {ratio:g}: must be {allowed}")
+    if status := check_laws(args.law):
+        return status
     requested = launch_command.requested_launch(args)
     store, name, options = requested.store, requested.request.stored_name, requested.options
     if args.anonymous:
@@ -83,6 +85,22 @@ def run(args: argparse.Namespace) -> int:
     if status := launch(store, f"{name}-target", [target], corpus, options):
         return status
     return subprocess.run([sys.executable, "-m", "analysis", "forecasts", args.store], check=False).returncode
+
+
+def check_laws(law: str | None) -> int:
+    """Checks that the laws of the forecast exist, before the ladder is trained.
+
+    Args:
+        law: Names of laws, separated by commas; None stands for those of `analysis forecast`.
+
+    Returns:
+        0, or the exit status of `analysis laws`, which prints the allowed names.
+    """
+    for name in law.split(",") if law else []:
+        command = [sys.executable, "-m", "analysis", "laws", name]
+        if status := subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:
+            return status
+    return 0
 
 
 def target_path(store: Store, name: str, flops: float) -> Path:

@@ -121,8 +121,11 @@ def _ratio_findings(rows: Rows, conventions: dict[str, np.ndarray], C: np.ndarra
         return
     low, median, high = (float(np.quantile(ratio[known], q)) for q in (0, 0.5, 1))
     advice = "State the count; --flops 6nd uses 6·N·D instead."
-    if not 1 / MAX_MISMATCH < median < MAX_MISMATCH:
-        text = f"column {name} is {median:.2g} times {convention}: one of the columns has another unit"
+    thousands = round(np.log(median) / np.log(1000))
+    in_thousands = bool(thousands) and abs(median / 1000.0**thousands - 1) <= SAME_RATIO and high <= 2 * low
+    if in_thousands or not 1 / MAX_MISMATCH < median < MAX_MISMATCH:
+        scale = " (thousands, millions or billions)" if in_thousands else ""
+        text = f"column {name} is {median:.2g} times {convention}: one of the columns has another unit{scale}"
         yield Finding(ERROR, "compute", text, "Name the unit with --units.")
     elif max(abs(low - 1), abs(high - 1)) <= EXACT:
         text = (

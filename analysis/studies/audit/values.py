@@ -34,6 +34,7 @@ PER_PARAMETER = (*LAW_COLUMN_NAMES["M"].split(), "tokens_per_n", "d_over_n", "tp
 CHINCHILLA = ("chinchilla_multiplier", "chinchilla_ratio")  # of 20 tokens per parameter
 STEPS = ["steps", "step", "n_steps", "num_steps", "total_steps", "train_steps", "max_steps", "iterations"]
 BATCHES = ["batch", "batch_size", "global_bs", "global_batch_size", "gbsz", "gbs", "bs", "bsz", "batch_tokens"]
+TOKENS_PER_PARAMETER = (0.01, 1e5)  # published sweeps have 0.02 to 2e4
 MAX_MISSING = 12  # columns with empty cells that a finding names
 
 
@@ -160,6 +161,8 @@ def _disagreements(rows: Rows) -> Iterator[Finding]:
                 yield from _compare(rows, f"D ({rows.columns.names['D']})", D, products)
     if rows.has("D"):
         yield from _compare_steps(rows)
+    if rows.has("N", "D"):
+        yield from _tokens_per_parameter(rows)
     if rows.has("D", "U"):
         larger = values["U"] > values["D"] * (1 + SAME)
         if larger.any():
@@ -169,6 +172,15 @@ def _disagreements(rows: Rows) -> Iterator[Finding]:
             product = {f"{rows.columns.names['U']}·{rows.columns.names['epochs']}": values["U"] * values["epochs"]}
             yield from _compare(rows, f"D ({rows.columns.names['D']})", values["D"], product)
     yield from _compare_losses(rows)
+
+
+def _tokens_per_parameter(rows: Rows) -> Iterator[Finding]:
+    """A warning if D/N is not that of any usual run, as where one of them is in thousands or billions."""
+    ratio = float(np.nanmedian(rows.values["D"] / rows.values["N"]))
+    low, high = TOKENS_PER_PARAMETER
+    if not low <= ratio <= high:
+        text = f"D/N has the median {ratio:.3g} tokens per parameter: usual are {low:g} to {high:g}"
+        yield Finding(WARNING, "units", text, "If N or D is in thousands, millions or billions, name it with --units.")
 
 
 def _compare_steps(rows: Rows) -> Iterator[Finding]:

@@ -93,6 +93,8 @@ def steps(frame: pd.DataFrame) -> pd.DataFrame:
         (pf_days, "error", "compute", ["column budget is", "another unit"]),
         (embeddings, "warning", "counts", ["counts as 6·non_embedding_params·D does"]),
         (lambda f: f.assign(budget=2 * f["params"] * f["tokens"]), "warning", "compute", ["a forward pass alone"]),
+        (lambda f: f.assign(params=f["params"] / 1e3), "error", "compute", ["another unit (thousands"]),
+        (billions, "warning", "units", ["D/N has the median", "tokens per parameter"]),
         (missing, "error", "missing", ["L: 1 row of 20", "row 4"]),
         (billions, "warning", "units", ["D from", "if these are millions or billions"]),
         (attention, "warning", "counts", ["causal attention", "full attention"]),
