@@ -169,7 +169,8 @@ def test_the_harnesss_own_backend_gives_the_same_log_likelihoods(tmp_path: Path,
             scratch.mkdir()
             output = evaluate_task(model, task, open_benchmark(task, options, scratch), options)
             rows = [row for name in sorted(output["samples"]) for row in output["samples"][name]]
-            scores.append(np.array([np.ravel(part)[0] for row in rows for part in row["resps"][0]], float))
+            parts = [part for row in rows for choice in row["resps"] for part in choice]
+            scores.append(np.array([np.ravel(part)[0] for part in parts], float))
         np.testing.assert_allclose(scores[0], scores[1], atol=1e-4, rtol=1e-6, err_msg=task)
         assert len(scores[0]) and np.all(scores[0] < -1)
         compared += len(scores[0])
