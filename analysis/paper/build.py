@@ -103,7 +103,7 @@ def _contents(
     source = findings.source
     published, shown = provenance.published_source(source, out), provenance.published_options(paper, out)
     outcomes = read_outcomes(source)
-    figures = list(draw_figures(source, paper, published, outcomes))
+    figures = list(draw_figures(source, shown, published, outcomes))
     tables = all_tables(findings, outcomes)
     flags = provenance.arguments(published, shown)
     texts = {

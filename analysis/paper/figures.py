@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from analysis.errors import DataError, FitError
@@ -12,6 +12,7 @@ from analysis.figures.alt_text import alt_text
 from analysis.figures.options import FigureOptions, SourceOptions
 from analysis.figures.source import Source, source_of_study
 from analysis.paper.latex import escape
+from analysis.paper.macros import law_label
 from analysis.paper.options import PaperOptions, Venue
 from analysis.studies.forecast.scores import Outcome
 
@@ -48,7 +49,7 @@ def draw_figures(
 
     Args:
         source: Source of the paper.
-        options: Venue and laws.
+        options: Venue and laws, whose files are named as commands state them.
         published: The source with names as commands state them.
         outcomes: Sealed forecasts of the store with their outcomes.
     """
@@ -68,7 +69,7 @@ def draw_figure(source: Source, name: str, law: str | None, page: Venue, publish
     Args:
         source: Source of the paper.
         name: Name of the figure.
-        law: Law that it shows; None for a figure of no law, or of chinchilla.
+        law: Law that it shows, as commands state it; None for a figure of no law, or of chinchilla.
         page: Page of the venue.
         published: The source with names as commands state them.
     """
@@ -76,7 +77,7 @@ def draw_figure(source: Source, name: str, law: str | None, page: Venue, publish
     for width, suffix in page.widths.items():
         options = FigureOptions(law, width)
         try:
-            figure = save.draw(name, source, options)
+            figure = save.draw(name, source, replace(options, law=law and law_label(law)))
         except (DataError, FitError) as error:
             return PaperFigure(name, str(error))
         files[f"{name}{suffix}.pdf"] = save.render(figure, "pdf")

@@ -15,6 +15,7 @@ from typing import Any
 
 from analysis.data.points import Points
 from analysis.figures.source import Source
+from analysis.fitting.result import Fit
 from analysis.format import json_ready
 from analysis.paper.figures import PaperFigure
 from analysis.paper.options import PaperOptions
@@ -70,13 +71,16 @@ def published_findings(findings: Findings) -> Findings:
         texts = {field: clean(getattr(points, field)) for field in ("names", "source", "convention")}
         return replace(points, **texts, notes=tuple(clean(points.notes)))
 
-    fits = {
-        law: replace(
-            fit, points=clean_points(fit.points), verdict=tuple(clean(fit.verdict)), notes=tuple(clean(fit.notes))
-        )
-        for law, fit in findings.fits.items()
-    }
-    source = replace(findings.source, points=clean_points(findings.source.points))
+    def clean_fit(fit: Fit) -> Fit:
+        form = fit.form
+        if form is not None and parse_reference(form.source):  # a law in a user's file
+            form = replace(form, source=Path(form.source).name)
+        texts = {"verdict": tuple(clean(fit.verdict)), "notes": tuple(clean(fit.notes))}
+        return replace(fit, points=clean_points(fit.points), form=form, **texts)
+
+    fits = {law: clean_fit(fit) for law, fit in findings.fits.items()}
+    results = findings.source.results | fits  # which figures show
+    source = replace(findings.source, points=clean_points(findings.source.points), results=results)
     return replace(findings, source=source, fits=fits, failures=clean(findings.failures))
 
 

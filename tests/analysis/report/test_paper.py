@@ -208,6 +208,24 @@ def test_a_paper_never_replaces_its_source(paper: Path, tmp_path: Path) -> None:
     assert source.read_bytes() == before
 
 
+@pytest.mark.slow
+def test_a_law_of_the_user_gives_the_same_bytes_from_any_folder(
+    table: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the name of the law nor its source in the methods has a folder."""
+    (folder / "laws").mkdir()
+    (folder / "laws" / "my_law.py").write_text(
+        "def cubic(N, D, *, E=1.5, A=(1.0, 100.0), a_1=0.3):\n    return E + A * N**-a_1 + 400 * D**-0.28\n"
+    )
+    out = write_paper(table, folder / "own", PaperOptions(laws=(f"{folder}/laws/my_law.py:cubic",)), OPTIONS).parent
+    before = contents(out)
+    monkeypatch.chdir(folder)
+    write_paper(table.name, "own", PaperOptions(laws=("laws/my_law.py:cubic",)), OPTIONS)
+    assert contents(out) == before
+    assert rb"\CubicAOne}" in before["macros.tex"] and b"(my\\_law.py:cubic)" in before["methods.tex"]
+    assert not [name for name, data in before.items() if b"zq-folder" in data]
+
+
 def test_bad_options_are_one_line(table: Path, tmp_path: Path) -> None:
     for words, text in ((("--venue", "acl"), "must be one of neurips"), (("--law", "nothing"), "must be one of")):
         result = call_command("analysis", "paper", table, "--out", tmp_path / "p", *words)
