@@ -163,10 +163,10 @@ def _draw_design(
         offsets = shift + np.tile(np.linspace(-half, half, runs // budgets), budgets)
         N = _optimal_size(truth, C) * np.exp(offsets)
         return N, C / FLOPS_PER_TOKEN / N, C
-    sizes = _optimal_size(truth, np.array(ends))
-    N = np.repeat(np.geomspace(*sizes, lines), runs // lines)
+    first, last = _optimal_size(truth, np.array(ends))
+    N = np.repeat(np.geomspace(first, last, lines), runs // lines)
     if shape == "grid":
-        tokens = np.array(ends) / FLOPS_PER_TOKEN / sizes
-        return N, np.tile(np.geomspace(*tokens, runs // lines), lines), None
+        tokens = np.geomspace(ends[0] / first, ends[1] / last, runs // lines) / FLOPS_PER_TOKEN
+        return N, np.tile(tokens, lines), None
     ratios = TOKENS_PER_PARAMETER * np.geomspace(1 / rng.uniform(2, 5), rng.uniform(2, 8), runs // lines)
     return N, np.tile(ratios, lines) * N, None

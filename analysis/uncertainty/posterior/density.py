@@ -132,7 +132,7 @@ def _by_solver(solver: Callable[..., Any], n: int, u_P: jax.Array) -> jax.Array:
 
 def _solve(solver: Callable[..., Any], n: int, u_P: jax.Array) -> tuple[jax.Array, jax.Array]:
     shapes = jax.ShapeDtypeStruct((n,), u_P.dtype), jax.ShapeDtypeStruct((len(u_P), n), u_P.dtype)
-    return jax.pure_callback(solver, shapes, u_P, vmap_method="broadcast_all")  # type: ignore[no-any-return]
+    return jax.pure_callback(solver, shapes, u_P, vmap_method="broadcast_all")
 
 
 def _solved(solver: Callable[..., Any], n: int, u_P: jax.Array) -> tuple[jax.Array, jax.Array]:

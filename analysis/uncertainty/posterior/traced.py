@@ -75,7 +75,7 @@ def _wrap(x: Any) -> Any:
 
 
 def law_on_jax(
-    function: Callable[..., Any], inputs: Sequence[jax.Array | np.ndarray], params: Mapping[str, jax.Array]
+    function: Callable[..., Any], inputs: Sequence[jax.Array | np.ndarray], params: Mapping[str, jax.Array | float]
 ) -> jax.Array:
     """Returns the output of a law on arrays of JAX.
 

@@ -50,20 +50,17 @@ def test_the_posterior_of_a_line_is_students_and_a_fit_is_repeated_exactly() -> 
 
 
 @pytest.mark.slow
-def test_runs_of_one_size_that_share_a_trunk_widen_the_posterior() -> None:
-    """Six sizes with deviations of their own, 3%, which the branches of a trunk share."""
+def test_runs_that_share_a_trunk_share_an_effect_which_a_new_run_has_too() -> None:
+    """Six sizes with deviations of 1% that the branches of a trunk share, and 0.1% of each run."""
     rng, sizes = np.random.default_rng(0), np.geomspace(1e7, 1e9, 6)
     N, D = np.tile(sizes, 4), np.repeat(np.geomspace(1e9, 1e11, 4), 6)
-    deviation = np.tile(0.03 * rng.standard_normal(6), 4) + 0.001 * rng.standard_normal(24)
+    deviation = np.tile(0.01 * rng.standard_normal(6), 4) + 0.001 * rng.standard_normal(24)
     L = (1.8 + 450 / N**0.34 + 1800 / D**0.36) * np.exp(deviation)
-    widths = []
-    for resampling in ("sizes", "residuals"):
-        options = FitOptions(intervals="posterior", bootstrap=500, resampling=resampling, checks=False)
-        fitted = fit({"N": N, "D": D, "L": L}, options=options)
-        low, high = fitted.at(N=1e10, D=1e11)["interval"]
-        widths.append(high - low)
-        assert fitted.posterior is not None and fitted.posterior.groups == (6 if resampling == "sizes" else 0)
-    assert widths[0] > 1.2 * widths[1]
+    options = FitOptions(intervals="posterior", bootstrap=500, resampling="sizes", checks=False)
+    grouped = fit({"N": N, "D": D, "L": L}, options=options)
+    assert grouped.posterior is not None and grouped.posterior.groups == 6 and grouped.scatter is not None
+    assert np.median(grouped.posterior.sigma) == pytest.approx(0.001, rel=0.5)
+    assert 0.004 < np.std(grouped.scatter) < 0.03
 
 
 @pytest.mark.slow
