@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.commands.output import add_json_option, print_text, write_result
-from analysis.errors import DataError
+from analysis.errors import DataError, FitError
 from scaling.config.exit_status import DONE, FAILED
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DESCRIPTION = (
     "Fit published data sets by the procedures of their authors and by the defaults, and compare the published "
     "figures. The data are not part of the project: give their folder. Exit status: 0 done, 1 a file is not the listed "
-    "one, 2 bad input."
+    "one or a fit is not possible, 2 bad input."
 )
 
 
@@ -57,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise DataError(f"{data}: no data set of these to fit: {', '.join(states)} (--list shows the files)")
     assert data is not None
     outcomes = _run(ready, data)
+    status = status if len(outcomes) == len(ready) else FAILED
     result = {"data_sets": entries, "problems": [outcome.to_json() for outcome in outcomes]}
     write_result(result, arguments, lambda: print_text(describe_outcomes(outcomes)))
     return status
@@ -75,15 +76,19 @@ def _chosen(only: str | None) -> list[DataSet]:
 
 
 def _run(names: list[str], data: Path) -> list[Outcome]:
-    """Runs the problems of data sets, with a progress bar."""
-    from analysis.commands.output import progress_bar
+    """Runs the problems of data sets, each with a line on standard error; without those that cannot be fitted."""
+    from analysis.format import plural
     from analysis.studies.published.problems import run_problem
 
     outcomes = []
-    with progress_bar("data sets") as progress:
-        for done, name in enumerate(names):
-            progress(done, len(names))
-            outcomes.append(run_problem(name, data))
+    for name in names:
+        try:
+            outcome = run_problem(name, data)
+        except FitError as error:
+            print_text(f"{name}: {error}", sys.stderr)
+            continue
+        print_text(f"{name}: {plural(len(outcome.comparisons), 'figure')}, {outcome.seconds:.0f} s", sys.stderr)
+        outcomes.append(outcome)
     return outcomes
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from analysis.__main__ import main
+from analysis.errors import FitError
 from analysis.studies.published.manifest import VARIABLE, published_data_sets
 from analysis.studies.published.outcomes import Comparison, Outcome, describe_outcomes
 from analysis.studies.published.problems import PROBLEMS, run_problem
@@ -45,11 +47,26 @@ def test_a_changed_file_is_one_line_and_its_set_is_not_fitted(
         file.write("1,1,0\n")
     assert main(["problems", "--data", str(tmp_path), "--only", f"{NAME},obsscaling2024_agentbench"]) == 1
     done = capsys.readouterr()
-    assert done.err.count("\n") == 1 and f"{FILE}: changed: SHA-256" in done.err
+    changed, fitted = done.err.splitlines()
+    assert f"{FILE}: changed: SHA-256" in changed and fitted.startswith("obsscaling2024_agentbench: 2 figures")
     assert "four-digit addition" not in done.out and "2 figures of 1 data set" in done.out
     (tmp_path / NAME / FILE).unlink()
     assert main(["problems", "--data", str(tmp_path), "--only", NAME]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path / NAME / FILE}: missing\n"
+
+
+@needs_published
+def test_a_set_that_cannot_be_fitted_is_one_line_and_the_others_are(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(data: Path, fits: object) -> Iterator[Comparison]:
+        raise FitError("no start converged")
+        yield
+
+    monkeypatch.setitem(PROBLEMS, NAME, fail)
+    assert main(["problems", "--data", str(PUBLISHED), "--only", f"{NAME},obsscaling2024_agentbench"]) == 1
+    done = capsys.readouterr()
+    assert f"{NAME}: no start converged\n" in done.err and "2 figures of 1 data set" in done.out
 
 
 def test_bad_input_is_one_line(
