@@ -82,8 +82,9 @@ def open_store(arguments: argparse.Namespace) -> None:
 
         store = open_remote(source)
         store.fetch_results()
-        source = str(store.root)
-    arguments.source = StoreSnapshot(source) if is_store(source) else source
+        arguments.source = StoreSnapshot(store.root, source) if is_store(store.root) else str(store.root)
+    else:
+        arguments.source = StoreSnapshot(source) if is_store(source) else source
 
 
 def print_left_out(arguments: argparse.Namespace) -> None:

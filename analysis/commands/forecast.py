@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from analysis.studies.forecast.seals import FILE, check_unsealed, seal_forecast
     from analysis.studies.forecast.target import load_config
     from scaling.config.run import run_id
-    from scaling.store.record import Store
+    from scaling.store.open import open_store
 
     store = arguments.source if isinstance(arguments.source, StoreSnapshot) else None
     if arguments.seal and (store is None or not options.target_run):
@@ -49,13 +49,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
         raise DataError(f"--seal: needs {needed}")
     if arguments.seal and store is not None:
-        check_unsealed(Store(store.root), run_id(load_config(options.target_run)))
+        check_unsealed(open_store(store.address), run_id(load_config(options.target_run)))
     forecast = forecast_run(arguments.source, options, fit_options, reading)
     data = forecast.to_json()
     if arguments.seal and store is not None:
         named = replace(options, target_run="")  # the config itself is sealed, not the path of its file
         flags = [*format_options(named), *format_options(reading), *format_options(fit_options)]
-        seal = seal_forecast(Store(store.root), forecast, flags)
+        seal = seal_forecast(open_store(store.address), forecast, flags)
         data["seal"] = {"index": seal.index, "time": seal.time, "hash": seal.hash}
-        print_text(f"{store.root / FILE}: sealed as number {seal.index}, hash {seal.hash}", sys.stderr)
+        print_text(f"{store.address}/{FILE}: sealed as number {seal.index}, hash {seal.hash}", sys.stderr)
     return write_result(data, arguments, lambda: print_text(describe(forecast)))

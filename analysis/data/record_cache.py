@@ -42,8 +42,9 @@ class StoreSnapshot(Store):
     and item files are left out and noted in `damaged`.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, address: str | None = None) -> None:
         super().__init__(root, writes=False)
+        self.address = address or self.address
         self._records: dict[str, Record | None] = {}
         self._curves: dict[str, list[dict[str, float]]] = {}
 

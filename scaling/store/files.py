@@ -306,6 +306,9 @@ def _create_without_link(path: Path, data: bytes) -> bool:
     return True
 
 
+FORECASTS_FILE = "forecasts.jsonl"  # sealed forecasts of a store (analysis/studies/forecast/seals.py)
+
+
 class RemoteHooks:
     """Hooks of a remote store (scaling/store/remote/store.py); in a local store they do nothing."""
 

@@ -18,7 +18,7 @@ from typing import Any
 from scaling.config.run import RunConfig, dumps, load, run_id
 from scaling.config.validation import ConfigError
 from scaling.counting.counts import total_run_flops
-from scaling.store.files import write_atomic
+from scaling.store.files import FORECASTS_FILE, write_atomic
 from scaling.store.record import Store
 from sweeps.commands import launch as launch_command
 from sweeps.commands import options as shared
@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
             return found
         target = found
         write_atomic(target_path(store, name, flops), (dumps(target) + "\n").encode())
+        store.upload(target_path(store, name, flops))
     if not is_sealed(store, target):
         command = [*forecast_command(args, name), "--target-run", str(target_path(store, name, flops)), "--seal"]
         if status := subprocess.run(command, check=False).returncode:
@@ -127,7 +128,7 @@ def is_sealed(store: Store, target: RunConfig) -> bool:
         store: The store.
         target: The run.
     """
-    path = store.root / "forecasts.jsonl"
+    path = store.root / FORECASTS_FILE
     return path.exists() and f'"run_id": "{run_id(target)}"' in path.read_text("utf-8")
 
 

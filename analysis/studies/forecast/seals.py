@@ -7,7 +7,6 @@ file: publish the hash of the last seal to prevent it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -20,12 +19,13 @@ from analysis.errors import DataError
 from analysis.format import json_ready
 from analysis.studies.forecast.predictive import Predictive, from_json
 from analysis.studies.forecast.result import Forecast
-from scaling.store.files import DamagedFileError, read_bytes
+from scaling.store.files import FORECASTS_FILE, DamagedFileError, read_bytes
+from scaling.store.lease import LeaseHeldError
 from scaling.store.origin.clock import time_of_day
 from scaling.store.origin.commit import code_commit
 from scaling.store.record import Store
 
-FILE = "forecasts.jsonl"
+FILE = FORECASTS_FILE
 VERSION = 1
 FIRST = "0" * 64  # hash before the first seal
 FIELDS = {
@@ -57,8 +57,26 @@ class Seal:
     hash: str
 
 
+def check_unsealed(store: Store, run: str) -> None:
+    """Checks that a forecast of a run can be sealed now, before it is computed.
+
+    Args:
+        store: The store.
+        run: Id of the run.
+
+    Raises:
+        DataError: The run has a curve, a record or a sealed forecast, or an earlier seal does not verify.
+        StoreError: The store cannot be written.
+    """
+    if problem := _started(store, run):
+        raise DataError(f"--seal: run {run[:16]} {problem}: a forecast is sealed before its run is trained")
+    if any(seal.run_id == run for seal in read_seals(store)):
+        raise DataError(f"--seal: run {run[:16]} has a sealed forecast: see `analysis forecasts`")
+    store.check_writable()
+
+
 def seal_forecast(store: Store, forecast: Forecast, arguments: list[str]) -> Seal:
-    """Appends a forecast to the file of the store, and syncs it to disk.
+    """Appends a forecast to the file of the store, syncs it to disk, and uploads it if the store is remote.
 
     Args:
         store: The store, in which the run has not been trained.
@@ -67,23 +85,27 @@ def seal_forecast(store: Store, forecast: Forecast, arguments: list[str]) -> Sea
 
     Raises:
         DataError: The forecast is of no run, the run has a curve or a record, or an earlier seal does not verify.
+        StoreError: The store cannot be written.
         OSError: The file cannot be written.
     """
     target = forecast.target
     if target.run_id is None:
         raise DataError("--seal: needs the run that is forecast: give its config with --target-run CONFIG.json")
-    if problem := _started(store, target.run_id):
-        raise DataError(f"--seal: run {target.run_id[:16]} {problem}: a forecast is sealed before its run is trained")
+    check_unsealed(store, target.run_id)
     path = store.root / FILE
-    with path.open("a+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        seals = read_seals(store)
-        if any(seal.run_id == target.run_id for seal in seals):
-            raise DataError(f"--seal: run {target.run_id[:16]} has a sealed forecast: see `analysis forecasts`")
-        entry = _entry(forecast, arguments, len(seals), seals[-1].hash if seals else FIRST)
-        file.write(json.dumps(entry, allow_nan=False, sort_keys=True).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with store.lease("forecasts"):
+            store.fetch_results()
+            check_unsealed(store, target.run_id)  # another process may have sealed it before the lease
+            seals = read_seals(store)
+            entry = _entry(forecast, arguments, len(seals), seals[-1].hash if seals else FIRST)
+            with path.open("ab") as file:
+                file.write(json.dumps(entry, allow_nan=False, sort_keys=True).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            store.upload(path)
+    except LeaseHeldError as error:
+        raise DataError(f"--seal: another process seals a forecast: {error}: try again when it has ended") from None
     return _seal(entry)
 
 

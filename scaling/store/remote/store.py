@@ -24,6 +24,7 @@ from typing import Any
 from scaling.store import lease
 from scaling.store.cost import TIMING_FILE
 from scaling.store.files import (
+    FORECASTS_FILE,
     StoreError,
     plain_name,
     process_exists,
@@ -186,7 +187,7 @@ class RemoteStore(Store):
                 write_atomic(path, self.remote.read(self._remote_name(path)))
 
     def fetch_results(self) -> None:
-        """Fetches all changed records, curves, items and sweeps, except those of runs that this machine trains."""
+        """Fetches sealed forecasts and all changed records, curves, items and sweeps, except those of runs that this machine trains."""
         with self._store_errors():
             self._fetch_settings()
             stamps = self._result_stamps()
@@ -206,8 +207,8 @@ class RemoteStore(Store):
                 write_json(self.root / STAMPS_FILE, fetched)
 
     def _fetch_settings(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            write_atomic(self.root / SETTINGS_FILE, self.remote.read(SETTINGS_FILE))
+        for name, data in self.remote.read_existing([SETTINGS_FILE, FORECASTS_FILE]).items():
+            write_atomic(self.root / name, data)
 
     def _result_stamps(self) -> dict[str, str]:
         """Returns the stamps of all remote records, curves, items and sweeps, by name."""

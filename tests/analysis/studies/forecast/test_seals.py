@@ -32,6 +32,7 @@ from analysis.studies.forecast.seals import FILE, hash_entry, read_seals, seal_f
 from analysis.studies.forecast.target import run_target
 from scaling.config.run import RunConfig, dumps, run_id
 from scaling.counting.counts import parameters, run_flops
+from scaling.store.open import open_store
 from scaling.store.record import Record, Store
 from tests.support import known_store
 
@@ -251,3 +252,21 @@ def test_the_report_of_altered_seals_says_so_and_without_seals_has_no_section(se
     assert "cannot be trusted" in page_with(source, section)
     path.unlink()
     assert describe_forecasts(load_source(sealed.root), []) is None
+
+
+def test_a_seal_at_an_address_is_that_of_all_machines(
+    tmp_path: Path, forecast: Forecast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bucket").mkdir()
+    stores = []
+    for machine in ("one", "two"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / machine))
+        stores.append(open_store(f"file://{tmp_path / 'bucket'}"))
+    first, second = stores
+    seal = seal_forecast(first, forecast, [])
+    with pytest.raises(DataError, match="has a sealed forecast"):
+        seal_forecast(second, forecast, [])
+    other = seal_forecast(second, replace(forecast, target=run_target(replace(TARGET, seed=1))), [])
+    first.fetch_results()
+    assert [sealed.hash for sealed in read_seals(first)] == [seal.hash, other.hash]
+    assert (tmp_path / "bucket" / FILE).read_bytes() == (first.root / FILE).read_bytes()
