@@ -187,7 +187,10 @@ class RemoteStore(Store):
                 write_atomic(path, self.remote.read(self._remote_name(path)))
 
     def fetch_results(self) -> None:
-        """Fetches sealed forecasts and all changed records, curves, items and sweeps, except those of runs that this machine trains."""
+        """Fetches sealed forecasts and all changed records, curves, items and sweeps.
+
+        Those of runs that this machine trains are left out.
+        """
         with self._store_errors():
             self._fetch_settings()
             stamps = self._result_stamps()
