@@ -52,7 +52,7 @@ def new_run_interval(
     """
     if profiled is None:
         return percentile_interval(samples_B + scatter_B if signed else samples_B * np.exp(scatter_B), level)
-    scale = (lambda x: x) if signed else np.log
+    scale = (lambda x: x) if signed else lambda x: np.log(np.maximum(x, 0.0))  # an open end of a positive output is 0
     with np.errstate(all="ignore"):
         distance = np.abs(scale(np.array(profiled)) - scale(np.float64(value)))
     low, high = np.hypot(distance, percentile_interval(scatter_B, level)) * (-1, 1)

@@ -24,7 +24,7 @@ from docs.measurements.results import Column, Results, Table, Value
 from docs.measurements.session import Session
 
 METHODS = ("bootstrap", "profile", "posterior")
-SWEEPS = {"bootstrap": 60, "profile": 15, "posterior": 15, "forecast": 10, "few": 15}
+SWEEPS = {"bootstrap": 100, "profile": 20, "posterior": 20, "forecast": 8, "few": 20}
 FEW = (6, 9, 12)  # runs of a small sweep
 NOMINAL = (0.93, 0.97)
 GROUPS = {"parameters": QUANTITIES[:4], "law": LAW_AT, "new run": NEW_RUN_AT}
@@ -34,6 +34,12 @@ def share(answers: Sequence[Answer], name: str) -> list[float]:
     """Returns the coverage of a quantity with an interval of two standard errors."""
     result = coverage(answers, name)
     return [result.share, max(result.share - result.error, 0.0), min(result.share + result.error, 1.0)]
+
+
+def width(answers: Sequence[Answer], name: str) -> float | None:
+    """Returns the median width of the intervals of a quantity; None if more than half of them are open."""
+    value = coverage(answers, name).width
+    return value if np.isfinite(value) else None
 
 
 def pit_row(name: str, method: str, pit_S: np.ndarray) -> list[object]:
@@ -91,7 +97,7 @@ def measure(session: Session) -> Results:
             [Column("noise"), Column("sweeps"), *(Column(name, ".0%") for name in NEW_RUN_AT),
              *(Column(f"width at {name.split()[-1]}", ".2%") for name in NEW_RUN_AT)],
             [[kind, len(result), *(share(result, name) for name in NEW_RUN_AT),
-              *(coverage(result, name).width for name in NEW_RUN_AT)] for kind, result in forecasts.items()],
+              *(width(result, name) for name in NEW_RUN_AT)] for kind, result in forecasts.items()],
         ),
         "pit": pit_table(answers, forecasts),
         "few": few_table(few, methods),
@@ -125,7 +131,7 @@ def few_table(few: dict[int, dict[str, list[Answer]]], methods: Sequence[str]) -
     rows = []
     for runs, by_method in few.items():
         for name in ("E", "alpha", "a", LAW_AT[0], NEW_RUN_AT[0]):
-            cells = [cell for m in methods for cell in (share(by_method[m], name), coverage(by_method[m], name).width)]
+            cells = [cell for m in methods for cell in (share(by_method[m], name), width(by_method[m], name))]
             rows.append([runs, name, len(by_method[methods[0]]), *cells])
     titles = [title for m in methods for title in (Column(m, ".0%"), Column("median width", ".2g"))]
     return Table([Column("runs"), Column("quantity"), Column("sweeps fitted"), *titles], rows)

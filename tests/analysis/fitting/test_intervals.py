@@ -17,6 +17,7 @@ from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.planning.compute_optimal import optimal_training
 from analysis.uncertainty.intervals import corrected_interval
+from analysis.uncertainty.new_run import new_run_interval
 from tests.support.fits import isoflop_sweep
 
 BETA, EXPONENT, NOISE = 30.0, -0.3, 0.02
@@ -171,3 +172,11 @@ def test_profiles_of_predictions_and_optima_cover() -> None:
 )
 def test_zero_as_printed_has_no_sign(text: str, expected: str) -> None:
     assert text == expected
+
+
+def test_an_open_end_of_the_law_is_an_open_end_of_a_new_run() -> None:
+    scatter = 0.01 * np.random.default_rng(0).standard_normal(1000)
+    low, high = new_run_interval(2.0, np.empty(0), scatter, 0.95, profiled=(-np.inf, 2.1))
+    assert low == 0 and 2.1 < high < 2.2
+    low, high = new_run_interval(2.0, np.empty(0), scatter, 0.95, profiled=(1.9, np.inf), signed=True)
+    assert low < 1.9 and high == np.inf
