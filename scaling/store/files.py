@@ -17,6 +17,7 @@ from scaling.config.os_errors import name_file, open_file, read_file, remedy_of_
 from scaling.config.validation import NEWER_VERSION, shown
 
 PLAIN_NAME = re.compile(r"[^/.\x00-\x1f][^/\x00-\x1f]{0,254}")
+FORECASTS_FILE = "forecasts.jsonl"  # sealed forecasts of a store (analysis/studies/forecast/seals.py)
 RESTORE = "restore it from a copy, or remove it"  # what to do about a damaged file unless there is a better way
 
 
@@ -304,9 +305,6 @@ def _create_without_link(path: Path, data: bytes) -> bool:
     with os.fdopen(fd, "wb") as out:
         out.write(data)
     return True
-
-
-FORECASTS_FILE = "forecasts.jsonl"  # sealed forecasts of a store (analysis/studies/forecast/seals.py)
 
 
 class RemoteHooks:

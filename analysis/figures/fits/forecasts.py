@@ -27,7 +27,8 @@ LEVELS = (0.95, 0.8, 0.5)
 WIDTHS = (1.2, 3.0, 6.0)  # points, of the bars of LEVELS
 OFFSET = 1.12  # ratio of neighbouring positions of forecasts at the same FLOPs
 MARGIN = 3.0  # ratio of the ends of the axis to the outermost forecasts: one forecast alone is in its middle
-MAX_NAME = 26  # characters of a choice
+MAX_NAME = 34  # characters of a choice
+SHORT = {"nonembedding": "non-emb.", "full-attention": "full att."}  # in names of counting conventions
 
 
 def read(path: Path | StoreSnapshot, options: SourceOptions = SourceOptions()) -> Source:
@@ -86,11 +87,18 @@ def _relative(outcome: Outcome, interval: tuple[float, float]) -> tuple[float, f
 def _draw_effects(axes: Axes, seal: Seal) -> None:
     rests_on = seal.forecast["rests_on"]
     entries = sorted(rests_on["effects"], key=lambda effect: abs(effect["change"]))
-    names = [str(entry["name"])[:MAX_NAME] for entry in entries]
+    names = [str(entry["name"]) for entry in entries]
     for row, (name, entry) in enumerate(zip(names, entries, strict=True)):
         change = 100 * float(np.expm1(entry["change"]))
         low, high = sorted((0.0, change))
         marks.bars(axes, name, [row], [low], [high], horizontal=True, color=style.BLUE, linewidth=5.0)
     axes.axvline(0, color=style.GREY, linewidth=0.8)
-    axes.set_yticks(range(len(names)), names, fontsize=6.5)
-    axes.set(ylim=(-0.7, len(names) - 0.3), xlabel=f"Change of the forecast of {rests_on['law']} (%)")
+    axes.set_yticks(range(len(names)), map(_short, names), fontsize=6.5)
+    axes.set(ylim=(-0.7, len(names) - 0.3), xlabel=f"Change of {rests_on['law']} (%)")
+
+
+def _short(name: str) -> str:
+    """The name of a choice, short enough for an axis."""
+    for word, short in SHORT.items():
+        name = name.replace(word, short)
+    return name[:MAX_NAME]

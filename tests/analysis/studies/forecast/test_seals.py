@@ -174,7 +174,7 @@ def test_the_figure_shows_intervals_outcomes_and_what_the_forecast_rests_on(seal
     rows = [row for row in mark_rows(figure) if row["series"] == "measured loss"]
     assert [row["y"] for row in rows] == pytest.approx([0.1], rel=1e-3)
     names = {str(row["series"]) for row in mark_rows(figure)}
-    assert {"95% interval", *(effect.name[:26] for effect in forecast.effects)} <= names
+    assert {"95% interval", *(effect.name for effect in forecast.effects)} <= names
     (sealed.root.parent / "empty" / "runs").mkdir(parents=True)
     with pytest.raises(DataError, match="no sealed forecasts"):
         forecasts.figure(forecasts.read(sealed.root.parent / "empty"))
