@@ -21,6 +21,7 @@ SUBJECTS = {
     "block-order": "trained.block_order",
     "published-fits": "fits.published",
     "coverage": "fits.coverage",
+    "posterior": "fits.posterior",
     "extrapolation": "fits.extrapolation",
     "next-runs": "fits.next_runs",
     "search-speed": "fits.search_speed",
