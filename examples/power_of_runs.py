@@ -1,4 +1,4 @@
-"""Which other laws could these runs have told from Chinchilla's, and which further runs would tell them?
+"""Says which other laws these runs could have told from Chinchilla's, and which further runs would tell them.
 
 Twenty simulated runs of a known law; of your own: python -m analysis fit SOURCE --power.
 """

@@ -20,7 +20,7 @@ base = RunConfig(
     steps=200,
 )
 runs = [dataclasses.replace(base, steps=steps) for steps in (200, 240, 280)]
-mistake = dataclasses.replace(base, steps=260, optimizer=OptimizerConfig(lr=0.04))
+mistake = dataclasses.replace(base, steps=260, optimizer=OptimizerConfig(lr=0.16))
 sweep = sweeps.launch([*runs, mistake], store=STORE, name="lengths")
 
 health = sweep.status().health

@@ -19,6 +19,7 @@ SUBJECTS = {
     "double-descent": "trained.double_descent",
     "memorised-text": "trained.memorised_text",
     "block-order": "trained.block_order",
+    "sweep-health": "trained.sweep_health",
     "published-fits": "fits.published",
     "coverage": "fits.coverage",
     "posterior": "fits.posterior",

@@ -40,8 +40,8 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         raise DataError(f"{source.name}: no run has ended with a learning curve yet, so none can be normalised")
     fig, (curves, deviations) = style.panels(width, 1, 2, height=2.3)
     colors = style.sequential_colors([run.N for run in drawn])
-    for run, color in sorted(zip(drawn, colors, strict=True), key=lambda pair: pair[0].departure is not None):
-        color = color if run.departure is None else style.VERMILION
+    for run, by_size in sorted(zip(drawn, colors, strict=True), key=lambda pair: pair[0].departure is not None):
+        color = by_size if run.departure is None else style.VERMILION
         _draw(curves, "normalised", run, run.normalised, color)
         _draw(deviations, "deviation", run, 100 * run.deviation, color)
     _draw_band(deviations, drawn)
