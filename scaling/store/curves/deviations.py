@@ -25,8 +25,8 @@ REWEIGHTINGS = 6
 MAX_LEVERAGE = 0.9
 EXTRAPOLATION = 1.5  # ratio of N or D to the range of the references beyond which a run is not compared
 MIN_SIBLINGS = 2  # runs of the same size from which a third is compared with them
-# Relative difference between runs of the same size below which rounding may be the cause: a learning rate that differs in
-# the seventh digit made up to 1% over a twentieth of a run (docs/pages/measurements/sweep-health.md).
+# Relative difference between runs of the same size below which rounding may be the cause: a learning rate that differs
+# in the seventh digit made up to 1% over a twentieth of a run (docs/pages/measurements/sweep-health.md).
 LEAST_EFFECT = 0.0125
 SIBLING_ERRORS = 4.0  # standard errors
 SIBLING_SPREAD = 3.0  # times the differences among the others
