@@ -192,6 +192,7 @@ def write_manifests(plan: Plan, folder: Path, journals: list[Journal], bad: BadR
         content_hash=content_hash(work.dtype, work.vocab, counts, shards), shards=shards,
     )  # fmt: skip
     beside = ShardFolder(work.address)
+    beside.remove_partial_files()  # of processes that were still ending when this one started
     if file := plan.facts.get("tokenizer_model"):
         beside.write(file, (folder / file).read_bytes())
     beside.write(MANIFEST, encode_manifest(manifest))
