@@ -21,6 +21,7 @@ from analysis.studies.simulations.calibration import (
 )
 from analysis.studies.simulations.law_prior import EXPONENT, IRREDUCIBLE, KINDS, MULTIPLES, NOISE
 from analysis.studies.simulations.posterior_ranks import RANKS, uniformity
+from analysis.uncertainty.posterior.posterior import DataSet, Posterior
 
 
 def residuals(kind: str, count: int = 40) -> list[np.ndarray]:
@@ -114,16 +115,20 @@ def test_ranks_that_are_not_uniform_are_found() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("wrong", [False, True])
-def test_simulation_based_calibration_accepts_the_posterior_and_rejects_one_that_is_too_narrow(wrong: bool) -> None:
-    """Forty data sets with Student's t; the wrong sampler moves its draws to their median by a half."""
+def test_simulation_based_calibration_accepts_the_posterior_and_rejects_one_that_is_too_narrow() -> None:
+    """Forty data sets with Student's t; the wrong sampler moves the draws three quarters of the way to their median."""
     pytest.importorskip("numpyro")
+    sampled: list[Posterior] = []
 
-    def narrow(sets: list, count: int) -> list:
-        posteriors = calibration.sample_each(sets, count)
-        return [replace(p, u=(p.u + np.median(p.u, 0)) / 2) for p in posteriors]
+    def right(sets: list[DataSet], count: int) -> list[Posterior]:
+        sampled.extend(calibration.sample_each(sets, count))
+        return sampled
 
-    study = posterior_ranks.rank_study(40, 0, sampler=narrow if wrong else calibration.sample_each)
-    smallest = min(min(test.chi_squared_p, test.kolmogorov_p) for test in study.tests().values())
-    assert (smallest < 1e-4) == wrong
-    assert np.mean(study.r_hat < 1.05) > 0.8 and study.divergent.mean() < 0.02
+    def narrow(sets: list[DataSet], count: int) -> list[Posterior]:
+        return [replace(posterior, u=(posterior.u + 3 * np.median(posterior.u, 0)) / 4) for posterior in sampled]
+
+    for sampler, accepted in ((right, True), (narrow, False)):
+        study = posterior_ranks.rank_study(40, 0, sampler=sampler)
+        smallest = min(min(test.chi_squared_p, test.kolmogorov_p) for test in study.tests().values())
+        assert (smallest > 1e-4) == accepted
+    assert np.mean(study.r_hat < 1.05) > 0.7 and study.divergent.mean() < 0.02
