@@ -13,11 +13,11 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
+from scaling.config.learning_rate import learning_rate
 from scaling.data import examples
 from scaling.distributed.sharding import local_rows, place_batch
 from scaling.program import multi_step
 from scaling.program.build import Program
-from scaling.training.learning_rate import learning_rate
 from scaling.training.reading import read_ahead
 from scaling.training.run import Diverged, Run
 

@@ -1,6 +1,6 @@
 """Health of a sweep while it runs: which runs leave the band of the others, at which step, and why.
 
-`collapse` has the normalised curves, `deviations` and `repeats` the comparisons.
+`collapse` has the normalised curves; `deviations`, `repeats` and `schedules` have the comparisons.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from scaling.config.run import RunConfig
 from scaling.store.curves.collapse import BINS, Trajectory, irreducible_loss, normalised
 from scaling.store.curves.deviations import Deviation, across_sizes, expected_losses, same_size
 from scaling.store.curves.repeats import repeated_batches
+from scaling.store.curves.schedules import RateDeviation, rate_deviations
 
 MAX_RUNS = 64  # largest number of runs that are compared: those under way, then finished ones, evenly spread
 COMPARED = ("done", "running", "stopped", "interrupted", "failed")  # a diverged run has left every band
@@ -177,6 +178,7 @@ def sweep_health(trajectories: Sequence[Trajectory], runs: Sequence[RunState]) -
     groups = comparable_groups([run for run in runs if run.run_id in known])
     finished = [t for t in trajectories if t.is_finished and np.isfinite(t.binned).all()]
     irreducible = _irreducible(finished, groups)
+    rates = rate_deviations({t.run_id: by_id[t.run_id].config for t in trajectories})  # of all, whatever their settings
     healths = []
     for run in trajectories:
         group = [other for other in trajectories if groups[other.run_id] == groups[run.run_id]]
@@ -189,7 +191,7 @@ def sweep_health(trajectories: Sequence[Trajectory], runs: Sequence[RunState]) -
                 normalised=_normalised(run, references, irreducible),
                 deviation=np.full(BINS, np.nan) if across is None else across.value,
                 limit=np.full(BINS, np.nan) if across is None else across.limit,
-                departure=first_departure(run, across, siblings, len(references)),
+                departure=first_departure(run, (across, siblings), rates.get(run.run_id), len(references)),
                 is_compared=across is not None or siblings is not None,
             )
         )  # fmt: skip
@@ -215,25 +217,32 @@ def _normalised(run: Trajectory, references: Sequence[Trajectory], irreducible: 
 
 
 def first_departure(
-    run: Trajectory, across: Deviation | None, siblings: Deviation | None, references: int
+    run: Trajectory,
+    losses: tuple[Deviation | None, Deviation | None],
+    rates: RateDeviation | None,
+    references: int,
 ) -> Departure | None:
     """Returns the earliest departure of a run by any of the comparisons, None if it is inside of all bands.
 
     Args:
         run: The run.
-        across: Its deviations from other sizes.
-        siblings: Its deviations from runs of the same size.
+        losses: Its deviations from other sizes, and from runs of the same size.
+        rates: Its learning rates, if it has another schedule than the other runs.
         references: Number of finished runs of the band.
     """
     found = []
-    for deviation, others in (
-        (across, f"the band of {references} finished runs"),
-        (siblings, "runs of its size that read the same batches"),
-    ):
+    names = f"the band of {references} finished runs", "runs of its size that read the same batches"
+    for deviation, others in zip(losses, names, strict=True):
         if deviation is not None and (k := deviation.first_bin) is not None:
             side = "above" if deviation.value[k] > 0 else "below"
             text = f"loss {abs(np.expm1(deviation.value[k])):.1%} {side} {others}"
             found.append(Departure(int(run.last_steps[k]), (k + 1) / BINS, text))
+    if rates is not None and (k := rates.first_bin(int(run.step[-1]))) is not None:
+        text = (
+            f"its learning rate is {rates.rate[k]:.2f} of its peak, "
+            f"by the schedule of the other runs {rates.expected[k]:.2f}"
+        )
+        found.append(Departure(int(rates.step[k]), float(rates.share[k]), text))
     if (repeat := repeated_batches(run.loss)) is not None:
         index, distance = repeat
         steps = int(run.step[index] - run.step[index - distance])

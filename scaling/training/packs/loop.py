@@ -19,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from scaling.config.learning_rate import learning_rate
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.data import examples
@@ -30,7 +31,6 @@ from scaling.training import checkpointing
 from scaling.training import loop as loop_module
 from scaling.training.claim import acquire_lease, claim_run, earlier_record, failed_record
 from scaling.training.events import end_event
-from scaling.training.learning_rate import learning_rate
 from scaling.training.loop import EVENT_SECONDS, final_record
 from scaling.training.packs.evaluation import evaluate_runs
 from scaling.training.packs.program import RUN, PackProgram, pack_program

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scaling.config.run import RunConfig
+from scaling.config.schedule import ScheduleConfig
 from scaling.store.curves.collapse import BINS, Trajectory, collapse_spread, irreducible_loss, normalised
 from scaling.store.curves.deviations import across_sizes, same_size
 from scaling.store.curves.health import RunState, chosen_runs, comparable_groups, sweep_health
 from scaling.store.curves.repeats import LEAST_SPACING, WINDOW, repeated_batches
+from scaling.store.curves.schedules import rate_deviations
 from tests.support.fits import PUBLISHED
 from tests.support.records import config
 
@@ -160,6 +163,62 @@ def test_a_sweep_of_settings_compares_equal_settings_and_one_odd_run_is_compared
     assert len(set(comparable_groups(crossed).values())) == 2
     odd = [state(width, 1e-3) for width in (16, 32, 64)] + [state(32, 4e-3)]
     assert len(set(comparable_groups(odd).values())) == 1
+
+
+def sweep_of(name: str = "wsd", **fields: object) -> list[RunConfig]:
+    """Configs of a sweep with warm-ups of 3% to 27% of the steps, as of a demo whose warm-up grows with the size."""
+    return [
+        replace(config(width, steps), schedule=ScheduleConfig(name=name, warmup=3 * width // 2, **fields))  # type: ignore[arg-type]
+        for width in (8, 16, 32, 64) for steps in (360, 480, 600)
+    ]  # fmt: skip
+
+
+WRONG = {"cosine": {"name": "cosine"}, "linear": {"name": "linear"}, "decay from a fifth": {"decay": 0.8}}
+
+
+@pytest.mark.parametrize("wrong", WRONG.values(), ids=list(WRONG))
+def test_a_schedule_unlike_that_of_the_others_is_named_before_half_of_the_steps_and_before_the_loss_shows_it(
+    wrong: dict[str, object],
+) -> None:
+    configs = sweep_of()
+    planted = configs[5]  # width 16, warm-up 24 of 600 steps
+    configs[5] = replace(planted, schedule=replace(planted.schedule, **wrong))  # type: ignore[arg-type]
+    runs, states = [], []
+    for i, each in enumerate(configs):
+        run = trajectory(1e4 * each.model.width, 64.0 * each.tokens, each.steps)
+        part = slice(0, each.steps // 2 if i == 5 else None)
+        runs.append(replace(run, step=run.step[part], share=run.share[part], loss=run.loss[part], is_finished=i != 5))
+        states.append(RunState(run.run_id, each, run.N, "running" if i == 5 else "done"))
+    departures = sweep_health(runs, states).departures
+    assert list(departures) == [runs[5].run_id]
+    departure = departures[runs[5].run_id]
+    assert 60 < departure.step <= 180 and departure.share == departure.step / 600
+    assert departure.reason.startswith("its learning rate is 0.") and "of the other runs 1.00" in departure.reason
+    early = slice(0, 60)
+    runs[5] = replace(runs[5], step=runs[5].step[early], share=runs[5].share[early], loss=runs[5].loss[early])
+    assert sweep_health(runs, states).departures == {}  # a tenth done: nothing differs yet
+
+
+def odd_ones(configs: list[RunConfig]) -> list[str]:
+    return list(rate_deviations({str(i): config for i, config in enumerate(configs)}))
+
+
+@pytest.mark.parametrize("name", ["wsd", "cosine", "linear", "inverse-sqrt", "constant"])
+def test_warm_ups_of_other_shares_and_small_differences_are_no_other_schedule(name: str) -> None:
+    configs = sweep_of(name)
+    assert odd_ones(configs) == []
+    configs[3] = replace(configs[3], schedule=ScheduleConfig(name=name, warmup_tokens=40_000))
+    assert odd_ones(configs) == []
+    assert odd_ones([*configs, replace(configs[0], schedule=ScheduleConfig(name="wsd", decay=0.5))]) == ["12"]
+
+
+def test_schedules_that_a_sweep_varies_or_that_few_runs_have_name_no_run() -> None:
+    sound, other = sweep_of(), sweep_of("cosine")
+    assert odd_ones([*sound, *other]) == odd_ones([*sound, *other[:3]]) == []
+    assert odd_ones([*sound, *other[:2]]) == ["12", "13"]
+    decays = [replace(c, schedule=replace(c.schedule, decay=0.1 + 0.05 * i)) for i, c in enumerate(sound)]
+    assert odd_ones(decays) == []  # each run has a schedule of its own
+    assert odd_ones([*sound[:3], other[0]]) == [] and odd_ones([*sound[:4], other[0]]) == ["4"]
 
 
 def test_what_is_not_known_is_absent_and_runs_under_way_are_compared_first() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from analysis.data import runs as runs_module
 from analysis.figures.source import load
+from scaling.config.learning_rate import learning_rate
 from scaling.config.run import RunConfig, override, prefix_id, run_id
 from scaling.config.schedule import ScheduleConfig
 from scaling.config.validation import ConfigError
@@ -17,7 +18,6 @@ from scaling.counting.counts import run_flops, total_run_flops, training_flops
 from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens
 from scaling.store.record import Store
-from scaling.training.learning_rate import learning_rate
 from sweeps.planning.plan import shared_steps
 from tests.support import corpora
 from tests.support.training import assert_same_run, train_run

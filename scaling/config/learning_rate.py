@@ -1,4 +1,4 @@
-"""Learning-rate schedules."""
+"""Learning-rate schedules. Standard library only, so that the rate of a run is known without JAX."""
 
 from __future__ import annotations
 
