@@ -18,8 +18,9 @@ CAPTION = (
     " (Qiu 2025); for a run that has not ended, by the expected value. Where all sizes have as many tokens per "
     "parameter, the curves of a well-tuned sweep coincide. (b) Difference from the loss that the other finished runs "
     "lead to expect at this size and length. Grey: the median band of one run; a run outside of its own band at two "
-    "successive twentieths has left it. Red: runs that left their band, that of the runs of their size, or that read "
-    "the same batches again; the cross is at the end of that twentieth."
+    "successive twentieths has left it. Red: runs that left their band or that of the runs of their size, that have "
+    "another schedule of the learning rate, or that read the same batches again; the cross is at the end of that "
+    "twentieth."
 )
 SHARES = np.arange(1, BINS + 1) / BINS
 

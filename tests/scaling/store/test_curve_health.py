@@ -212,10 +212,21 @@ def test_warm_ups_of_other_shares_and_small_differences_are_no_other_schedule(na
     assert odd_ones([*configs, replace(configs[0], schedule=ScheduleConfig(name="wsd", decay=0.5))]) == ["12"]
 
 
+def test_the_expected_rate_of_a_run_has_its_own_warm_up() -> None:
+    configs = {str(i): config for i, config in enumerate(sweep_of())}
+    long = configs["9"] = replace(configs["9"], schedule=ScheduleConfig(name="linear", warmup=180))  # of 360 steps
+    deviation = rate_deviations(configs)["9"]
+    np.testing.assert_allclose(deviation.expected[:10], deviation.rate[:10])
+    assert deviation.rate[0] == pytest.approx(0.1) and deviation.expected[10] == 1.0 > deviation.rate[10]
+    assert deviation.first_bin(long.steps) == 11 and deviation.first_bin(long.steps // 2) is None
+
+
 def test_schedules_that_a_sweep_varies_or_that_few_runs_have_name_no_run() -> None:
     sound, other = sweep_of(), sweep_of("cosine")
     assert odd_ones([*sound, *other]) == odd_ones([*sound, *other[:3]]) == []
     assert odd_ones([*sound, *other[:2]]) == ["12", "13"]
+    third, fourth = sweep_of("linear"), sweep_of("constant")
+    assert odd_ones([*sound, *other[:2], *third[:2], *fourth[:2]]) == []  # 12 of 17 others agree
     decays = [replace(c, schedule=replace(c.schedule, decay=0.1 + 0.05 * i)) for i, c in enumerate(sound)]
     assert odd_ones(decays) == []  # each run has a schedule of its own
     assert odd_ones([*sound[:3], other[0]]) == [] and odd_ones([*sound[:4], other[0]]) == ["4"]
