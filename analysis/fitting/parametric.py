@@ -93,8 +93,8 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
     solution = search(problem, find_others=options.checks)
     check_decrease(problem, solution.u_P, name)
     uncertainty = estimate_uncertainty(problem, solution, points, options, warnings)
-    estimates = problem.params(solution.u_P[None])
-    params = _with_constraints(law, constraints, {key: float(value[0]) for key, value in estimates.items()})
+    estimates = {key: float(value[0]) for key, value in problem.params(solution.u_P[None]).items()}
+    params = _with_constraints(law, constraints, estimates)
     samples = _with_constraints(law, constraints, uncertainty.samples)
     scatter = _scatter(points, law, params, uncertainty, problem, options)
     return Fit(

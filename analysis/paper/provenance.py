@@ -75,8 +75,8 @@ def published_findings(findings: Findings) -> Findings:
         form = fit.form
         if form is not None and parse_reference(form.source):  # a law in a user's file
             form = replace(form, source=Path(form.source).name)
-        texts = {"verdict": tuple(clean(fit.verdict)), "notes": tuple(clean(fit.notes))}
-        return replace(fit, points=clean_points(fit.points), form=form, **texts)
+        verdict, notes = tuple(clean(fit.verdict)), tuple(clean(fit.notes))
+        return replace(fit, points=clean_points(fit.points), form=form, verdict=verdict, notes=notes)
 
     fits = {law: clean_fit(fit) for law, fit in findings.fits.items()}
     results = findings.source.results | fits  # which figures show

@@ -175,7 +175,8 @@ def law_output(model: Model, inputs: Any, u: list[jax.Array], present: jax.Array
     }
 
     def unit(linear: str | None) -> jax.Array:
-        return law_on_jax(model.function, inputs, {name: float(name == linear) for name in model.linear} | free)
+        ones = {name: jnp.asarray(float(name == linear)) for name in model.linear}
+        return law_on_jax(model.function, inputs, ones | free)
 
     output = unit(None)
     offset = output
