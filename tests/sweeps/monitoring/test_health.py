@@ -82,9 +82,10 @@ def test_planted_faults_are_named_by_half_of_their_steps_and_no_other_run_is(
         template, optimizer=dataclasses.replace(template.optimizer, lr=4 * template.optimizer.lr)
     )
     slow = dataclasses.replace(other, schedule=dataclasses.replace(other.schedule, warmup=PLANTED_STEPS // 2))
+    cosine = dataclasses.replace(other, schedule=dataclasses.replace(other.schedule, name="cosine"))
     stale = dataclasses.replace(template, steps=PLANTED_STEPS + 20)
-    train_part(fast, store, 0.55)
-    train_part(slow, store, 0.55)
+    for planted in (fast, slow, cosine):
+        train_part(planted, store, 0.55)
     with monkeypatch.context() as patch:  # a data order that begins again
         windows = WindowOrder.windows
 
@@ -94,13 +95,14 @@ def test_planted_faults_are_named_by_half_of_their_steps_and_no_other_run_is(
 
         patch.setattr(WindowOrder, "windows", again)
         train_part(stale, store, 0.55)
-    write_plan(store, [*configs, fast, slow, stale])
+    write_plan(store, [*configs, fast, slow, cosine, stale])
     shown = status(store, "grid")
     left = {entry["run_id"]: entry for entry in shown["health"]["left_band"]}
-    names = {"lr": run_id(fast), "schedule": run_id(slow), "order": run_id(stale)}
+    names = {"lr": run_id(fast), "warm-up": run_id(slow), "cosine": run_id(cosine), "order": run_id(stale)}
     assert set(left) == set(names.values())
     assert all(entry["share"] <= 0.5 for entry in left.values())
-    assert "above" in left[names["schedule"]]["reason"]
+    assert "above" in left[names["warm-up"]]["reason"]
+    assert "of the other runs 1.00" in left[names["cosine"]]["reason"]
     assert f"repeat those of {STALE_FROM} steps before" in left[names["order"]]["reason"]
     for line in health_lines(shown["health"]):
         assert line in as_text(shown, width=200)
