@@ -93,8 +93,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
     solution = search(problem, find_others=options.checks)
     check_decrease(problem, solution.u_P, name)
     uncertainty = estimate_uncertainty(problem, solution, points, options, warnings)
-    estimates = {key: float(value[0]) for key, value in problem.params(solution.u_P[None]).items()}
-    params = _with_constraints(law, constraints, estimates)
+    params = _with_constraints(law, constraints, _values(problem.params(solution.u_P[None])))
     samples = _with_constraints(law, constraints, uncertainty.samples)
     scatter = _scatter(points, law, params, uncertainty, problem, options)
     return Fit(
@@ -121,6 +120,11 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
         scatter=scatter,
         posterior=uncertainty.posterior,
     )
+
+
+def _values(rows: dict[str, np.ndarray]) -> dict[str, float]:
+    """The first value of each parameter."""
+    return {name: float(row[0]) for name, row in rows.items()}
 
 
 def _fitted_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[str, ...], list[str]]:

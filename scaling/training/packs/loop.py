@@ -19,9 +19,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from scaling.config.learning_rate import learning_rate
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
+from scaling.config.schedule import learning_rate
 from scaling.data import examples
 from scaling.evaluation.config import EvaluationOptions
 from scaling.store.files import DamagedFileError

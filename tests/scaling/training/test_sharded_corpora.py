@@ -139,7 +139,7 @@ def hosts_of(config: RunConfig, store: Store, count: int, env: dict[str, str], *
 def test_two_hosts_on_a_bucket_killed_and_resumed_are_the_run_of_one_host_on_disk(
     in_blocks: RunConfig, shards: Path, tmp_path: Path
 ) -> None:
-    config = override(in_blocks, ["steps=150", "data.block_tokens=192", "data.block_group=8"])
+    config = override(in_blocks, ["steps=150", "data.block_tokens=160", "data.block_group=8"])
     with gcs_emulator("corpora") as env:
         subprocess.run(
             [sys.executable, "-c", UPLOAD, str(shards), f"corpora/{shards.name}"], check=True, env={**os.environ, **env}
