@@ -275,7 +275,8 @@ def _describe(
         exponent = np.log(N_next / N) / LOG_STEP
     unreachable = np.isinf(T)
     N, D = (np.where(unreachable, np.inf, x) for x in (N, D))
-    ratio = D / np.where(unreachable, 1.0, N)
+    with np.errstate(over="ignore"):
+        ratio = D / np.where(unreachable, 1.0, N)
     ratio, exponent, L = (np.where(unreachable, np.nan, x) for x in (ratio, exponent, L))
     C = np.where(unreachable, np.inf, surface.cost.flops(N, D)) if inference_tokens else T
     L = np.where(np.isnan(N), np.nan, L)

@@ -65,7 +65,8 @@ class Predictive:
         ends = [c.locations + c.scale * stdtrit(c.dof, q) for c in self.components for q in (p_Q.min(), p_Q.max())]
         low, high = (f([f(e) for e in ends]) for f in (min, max))
         grid = np.linspace(low - MIN_SCALE, high + MIN_SCALE, GRID)
-        below = self.cdf(np.exp(grid))
+        with np.errstate(over="ignore"):  # of samples that are infinite
+            below = self.cdf(np.exp(grid))
         cell = np.clip(np.searchsorted(below, p_Q), 1, GRID - 1)
         x = np.interp(p_Q, below, grid)
         for _ in range(NEWTON_STEPS):

@@ -16,6 +16,8 @@ from scaling.config.validation import ConfigError, to_dict
 from scaling.counting.counts import parameters, run_flops
 from scaling.store.files import StoreError
 
+MAX_REACH = 30.0  # of N* and D* beyond the points, besides the ratio of C
+
 
 @dataclass(frozen=True)
 class Target:
@@ -84,7 +86,8 @@ def size_target(given: dict[str, float], fits: list[Fit]) -> Target:
         fits: Fits of laws to the points; the first one with an optimum gives N and D for C.
 
     Raises:
-        FitError: No law has an optimum, or the points have no C.
+        FitError: No law has an optimum, the points have no C, or the optimum is so far from the points that they do
+            not determine it.
     """
     cost = fits[0].points.compute_cost
     if "C" not in given:
@@ -92,8 +95,23 @@ def size_target(given: dict[str, float], fits: list[Fit]) -> Target:
     for fit in fits:
         if fit.form is not None and fit.form.optimum is not None:
             optimum = optimal_training(fit, [given["C"]])
-            return Target(float(optimum.N.value[0]), float(optimum.D.value[0]), given["C"])
+            target = Target(float(optimum.N.value[0]), float(optimum.D.value[0]), given["C"])
+            _check_reach(target, fit)
+            return target
     names = ", ".join(fit.law for fit in fits)
     raise FitError(
         f"target C={given['C']:g}: {names} have no compute-optimal N and D: add chinchilla, or give N=..,D=.."
     )
+
+
+def _check_reach(target: Target, fit: Fit) -> None:
+    """Raises FitError if the optimum is farther from the points than a power law could take it."""
+    points = fit.points
+    factor = MAX_REACH * max(target.C / float(points.C.max()), float(points.C.min()) / target.C, 1.0)
+    for letter, value in (("N", target.N), ("D", target.D)):
+        known = points[letter]
+        if not float(known.min()) / factor <= value <= float(known.max()) * factor:
+            raise FitError(
+                f"target C={target.C:g}: the optimum of {fit.law} is N = {target.N:.3g}, D = {target.D:.3g}: these points "
+                "do not determine the compute-optimal size: give N=..,D=.. or --target-run CONFIG.json"
+            )

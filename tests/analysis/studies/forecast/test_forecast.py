@@ -114,3 +114,9 @@ def test_a_config_file_that_is_no_run_is_an_error(points: Points, tmp_path: Path
     path.write_text('{"model": {}}')
     with pytest.raises(DataError, match="--target-run"):
         forecast_run(table(points), ForecastOptions(target_run=str(path)), QUICK)
+
+
+def test_a_size_that_the_points_do_not_determine_is_one_line(points: Points) -> None:
+    flat = table(points) | {"L": 3.0 - 1e-4 * np.log(points.D)}  # sizes do not matter
+    with pytest.raises(FitError, match=r"optimum of chinchilla is N = .*: give N=\.\.,D=\.\. or --target-run"):
+        forecast_run(flat, ForecastOptions(target={"C": 9e14}, law=("chinchilla",)), QUICK)
