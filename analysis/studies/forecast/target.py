@@ -112,6 +112,6 @@ def _check_reach(target: Target, fit: Fit) -> None:
         known = points[letter]
         if not float(known.min()) / factor <= value <= float(known.max()) * factor:
             raise FitError(
-                f"target C={target.C:g}: the optimum of {fit.law} is N = {target.N:.3g}, D = {target.D:.3g}: these points "
-                "do not determine the compute-optimal size: give N=..,D=.. or --target-run CONFIG.json"
+                f"target C={target.C:g}: the optimum of {fit.law} is N = {target.N:.3g}, D = {target.D:.3g}: these "
+                "points do not determine the compute-optimal size: give N=..,D=.. or --target-run CONFIG.json"
             )
