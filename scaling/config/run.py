@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -313,3 +314,29 @@ def _schedule_before(config: RunConfig, step: int) -> dict[str, Any]:
         out |= {"floor": schedule.floor} if schedule.floor else {}
     ramp = [[size, min(end, step)] for size, first, end in config.batch_stages[:-1] if first < step]
     return out | ({"batch_ramp": ramp} if ramp else {})
+
+
+def learning_rate(config: RunConfig, step: int) -> float:
+    """Returns the learning rate of the update that follows `step` finished steps, in float64.
+
+    wsd: linear warm-up, constant, then a decay over the last share of the steps (Hägele 2024); cosine and linear:
+    from the peak after the warm-up to floor·peak at the end (Hoffmann 2022, appendix B; Bergsma 2025);
+    inverse-sqrt: √(T / (T + steps after the warm-up)) (Vaswani 2017, equation 3, where T is the warm-up; Zhai 2022,
+    section 3.5).
+
+    Args:
+        config: The run.
+        step: Number of finished steps.
+    """
+    schedule, peak, warm = config.schedule, config.optimizer.lr, config.warmup_steps
+    if step < warm:
+        if config.has_even_warmup:
+            return peak * (step + 1) / warm
+        tokens_seen = config.sequences(step + 1) * config.data.length
+        return peak * min(1.0, tokens_seen / (schedule.warmup_tokens or tokens_seen))
+    if schedule.name == "inverse-sqrt":
+        return peak * max(schedule.floor, math.sqrt(config.timescale / (config.timescale + step - warm)))
+    start = config.decay_start
+    if schedule.name == "constant" or step < start:
+        return peak
+    return peak * schedule.decayed((step - start) / (config.steps - start))

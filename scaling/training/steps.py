@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from scaling.config.schedule import learning_rate
+from scaling.config.run import learning_rate
 from scaling.data import examples
 from scaling.distributed.sharding import local_rows, place_batch
 from scaling.program import multi_step

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scaling.config.run import RunConfig
-from scaling.config.schedule import ScheduleConfig, learning_rate
+from scaling.config.run import RunConfig, learning_rate
+from scaling.config.schedule import ScheduleConfig
 from scaling.config.validation import ConfigError
 from scaling.store.curves.collapse import BINS
 

@@ -20,8 +20,7 @@ import jax
 import numpy as np
 
 from scaling.config.placement import Placement
-from scaling.config.run import RunConfig, run_id
-from scaling.config.schedule import learning_rate
+from scaling.config.run import RunConfig, learning_rate, run_id
 from scaling.data import examples
 from scaling.evaluation.config import EvaluationOptions
 from scaling.store.files import DamagedFileError

@@ -10,8 +10,8 @@ import pytest
 
 from analysis.data import runs as runs_module
 from analysis.figures.source import load
-from scaling.config.run import RunConfig, override, prefix_id, run_id
-from scaling.config.schedule import ScheduleConfig, learning_rate
+from scaling.config.run import RunConfig, learning_rate, override, prefix_id, run_id
+from scaling.config.schedule import ScheduleConfig
 from scaling.config.validation import ConfigError
 from scaling.counting.counts import run_flops, total_run_flops, training_flops
 from scaling.data import windows
