@@ -22,6 +22,7 @@ SUBJECTS = {
     "sweep-health": "trained.sweep_health",
     "published-fits": "fits.published",
     "coverage": "fits.coverage",
+    "calibration": "fits.calibration",
     "posterior": "fits.posterior",
     "extrapolation": "fits.extrapolation",
     "next-runs": "fits.next_runs",
