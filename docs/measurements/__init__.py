@@ -20,6 +20,7 @@ SUBJECTS = {
     "memorised-text": "trained.memorised_text",
     "block-order": "trained.block_order",
     "sweep-health": "trained.sweep_health",
+    "forecasts": "trained.forecasts",
     "published-fits": "fits.published",
     "coverage": "fits.coverage",
     "calibration": "fits.calibration",
