@@ -1,4 +1,4 @@
-"""What does a Bayesian fit say of twelve runs, and what do bootstrap and profile say of the same runs?
+"""Fits twelve runs by the posterior, beside bootstrap and profile.
 
 Needs the extra bayes. Of your own runs: python -m analysis fit SOURCE --intervals posterior.
 """

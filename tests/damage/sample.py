@@ -49,6 +49,7 @@ SAMPLE = (
     "store:file-in-place:grokking:0",
     "store:file-in-place:double-descent:0",
     "store:file-in-place:report:0",
+    "store:file-in-place:paper:0",
     "store:file-in-place:backtest:0",
     "store:unreadable:conventions:0",
     "store:link-to-itself:multiplier:0",

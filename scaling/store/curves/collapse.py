@@ -113,13 +113,14 @@ def irreducible_loss(loss: np.ndarray, *scales: np.ndarray) -> float:
 
     For one scale, the compute, it is the law of the end loss of Qiu 2025; for N and D, that of Hoffmann 2022 (equation
     2), whose optimum at each compute the former is. The exponents are searched on a grid that becomes finer around its
-    best point, and the coefficients are linear. Too few runs to determine it, or no decrease with a scale, give 0.
+    best point, and the coefficients are linear. Too few runs to determine it, no scale, or no decrease with a scale give
+    0.
 
     Args:
         loss: End losses (R,), nats per token.
         scales: Scale of each run, one array (R,) for each term.
     """
-    if len(loss) < 2 + 2 * len(scales):
+    if not scales or len(loss) < 2 + 2 * len(scales):
         return 0.0
     logs = [np.log(scale) - np.log(scale).mean() for scale in scales]
     centres = [float(np.sqrt(EXPONENTS[0] * EXPONENTS[1]))] * len(scales)

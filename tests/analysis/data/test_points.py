@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import json
 from functools import partial
@@ -206,11 +205,3 @@ def test_cells_beyond_the_header_are_named_and_empty_ones_are_none(tmp_path: Pat
     file.write_text("N,D,L\n1e6,2e7,3.0,3.1\n1e7,2e8,2.5\n")
     with pytest.raises(DataError, match=r"runs\.csv: line 2: 4 cells, but the header has 3 columns"):
         load(file)
-
-
-def test_analysis_imports_no_jax() -> None:
-    for path in (Path(__file__).parents[3] / "analysis").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not any(name.startswith(("jax", "flax", "tensorflow")) for name in names), path.name

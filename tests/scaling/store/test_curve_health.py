@@ -239,3 +239,7 @@ def test_what_is_not_known_is_absent_and_runs_under_way_are_compared_first() -> 
     run = trajectory(1e4, 2e5)
     alone = sweep_health([run], [RunState(run.run_id, config(16, 400), 1e4, "done")]).to_json()
     assert alone["compared"] == 0 and alone["left_band"] == [] and "irreducible_loss" not in alone
+
+
+def test_runs_of_two_sizes_and_lengths_have_no_irreducible_loss() -> None:
+    assert irreducible_loss(np.array([3.0, 2.0, 2.5])) == 0.0
