@@ -113,7 +113,7 @@ def irreducible_loss(loss: np.ndarray, *scales: np.ndarray) -> float:
 
     For one scale, the compute, it is the law of the end loss of Qiu 2025; for N and D, that of Hoffmann 2022 (equation
     2), whose optimum at each compute the former is. The exponents are searched on a grid that becomes finer around its
-    best point, and the coefficients are linear. Too few runs to determine it, no scale, or no decrease with a scale give
+    best point, and the coefficients are linear. Too few runs to determine it, no scale, or no decrease with one give
     0.
 
     Args:
