@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaling.store.config_cache import run_config_from_dict
 from scaling.store.files import DamagedFileError
 from scaling.store.record import Store
 
@@ -13,21 +12,23 @@ ENDED = ("done", "failed")
 _trajectories: dict[tuple[str, str], tuple[Any, Any]] = {}  # of ended runs, with the stamp of their rows
 
 
-def status_health(store: Store, entries: list[dict[str, Any]], rows: list[dict[str, Any]]) -> dict[str, Any]:
+def status_health(store: Store, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns the health of a sweep in types of JSON (`scaling.store.curves.health`); empty before any run has a curve.
 
     Args:
         store: The store with the runs.
-        entries: The runs of the sweep, as planned.
-        rows: Their rows of the status.
+        rows: Rows of its runs in the status.
     """
     from scaling.store.curves import health  # here, because a sweep that has not started needs no NumPy
 
     chosen = health.chosen_runs([row["state"] for row in rows])
     runs, trajectories = [], []
     for i in chosen:
-        entry, row = entries[i], rows[i]
-        run = health.RunState(row["run_id"], run_config_from_dict(entry["config"]), float(row["N"]), row["state"])
+        row = rows[i]
+        record = store.read_intact(row["run_id"], check_curve=True)  # names a curve that contradicts its record
+        if record is None:
+            continue
+        run = health.RunState(row["run_id"], record.config, float(row["N"]), row["state"])
         key, stamp = (str(store.root), row["run_id"]), (row["state"], row.get("seconds"), row.get("loss"))
         if row["state"] in ENDED and _trajectories.get(key, (None,))[0] == stamp:
             trajectory = _trajectories[key][1]

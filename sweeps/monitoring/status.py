@@ -75,7 +75,7 @@ def status(
         "counts": state_counts(runs),
         "cost": sweep_cost(runs, on, mfu, seconds),
         "machine": machine_totals(runs),
-        "health": status_health(store, entries, runs),
+        "health": status_health(store, runs),
         "axes": sweep_axes,
         "runs": runs,
         "damaged": damaged_files(store),
