@@ -25,20 +25,20 @@ def status_health(store: Store, rows: list[dict[str, Any]]) -> dict[str, Any]:
     runs, trajectories = [], []
     for i in chosen:
         row = rows[i]
-        record = store.read_intact(row["run_id"], check_curve=True)  # names a curve that contradicts its record
-        if record is None:
-            continue
-        run = health.RunState(row["run_id"], record.config, float(row["N"]), row["state"])
         key, stamp = (str(store.root), row["run_id"]), (row["state"], row.get("seconds"), row.get("loss"))
         if row["state"] in ENDED and _trajectories.get(key, (None,))[0] == stamp:
-            trajectory = _trajectories[key][1]
+            run, trajectory = _trajectories[key][1]
         else:
+            record = store.read_intact(row["run_id"], check_curve=True)  # names a curve that contradicts its record
+            if record is None:
+                continue
+            run = health.RunState(row["run_id"], record.config, float(row["N"]), row["state"])
             try:
                 trajectory = health.trajectory_of_rows(store.curve(row["run_id"]), run)
             except DamagedFileError as error:
                 store.note_damaged(error)
                 continue
-            _trajectories[key] = stamp, trajectory
+            _trajectories[key] = stamp, (run, trajectory)
         if trajectory is not None:
             runs.append(run)
             trajectories.append(trajectory)
