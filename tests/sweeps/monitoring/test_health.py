@@ -89,11 +89,11 @@ def test_planted_faults_are_named_by_half_of_their_steps_and_no_other_run_is(
     with monkeypatch.context() as patch:  # a data order that begins again
         windows = WindowOrder.windows
 
-        def again(order: WindowOrder, rows: np.ndarray) -> np.ndarray:
+        def stale_windows(order: WindowOrder, rows: np.ndarray) -> np.ndarray:
             start = STALE_FROM * stale.batch
             return windows(order, np.where(rows >= start, rows - start, rows))
 
-        patch.setattr(WindowOrder, "windows", again)
+        patch.setattr(WindowOrder, "windows", stale_windows)
         train_part(stale, store, 0.55)
     write_plan(store, [*configs, fast, slow, cosine, stale])
     shown = status(store, "grid")
