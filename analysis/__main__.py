@@ -11,8 +11,6 @@ from analysis.commands.studies import (
     bench,
     calibration,
     conventions,
-    coverage,
-    design_savings,
     double_descent,
     emergence,
     grokking,
@@ -20,8 +18,8 @@ from analysis.commands.studies import (
     next_runs,
     observational,
     problems,
-    simulate_emergence,
 )
+from analysis.commands.studies.simulations import coverage, design_savings, simulate_emergence
 from analysis.errors import DataError, FitError
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, INTERRUPTED
 from scaling.config.os_errors import describe_os_error, discard_unwritable_output

@@ -31,15 +31,7 @@ MUENNIGHOFF_FIXED = {  # the tied Chinchilla fit that Muennighoff 2023 keeps
     "alpha": 0.3526596,
     "beta": 0.3526596,
 }
-LUO_PARAMETERS = {
-    "L0": 3.04045406,
-    "A": 0.52468604,
-    "alpha": 0.50786857,
-    "B": 363.78751622,
-    "C": 2.06560812,
-    "beta": 0.58279013,
-    "gamma": 0.64142257,
-}  # Luo 2025, 25M parameters
+LUO_PARAMETERS = laws.LAWS["multi-power"].published[0].values  # Luo 2025, 25M parameters
 
 BECK_VOCAB = 50304  # rows of the embedding of Beck 2025
 BECK_BUDGETS = (6e18, 1e19, 3e19, 1e20)  # FLOPs
