@@ -14,12 +14,12 @@ from analysis.format import join_names
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
 from analysis.solver.search import Solution
+from analysis.uncertainty.identifiability import MIN_SINGULAR, undetermined_names
 from analysis.uncertainty.verdicts import warning
 
 AT_BOUND = 1e-6  # relative distance from a bound, or share of a term in the loss, that counts as at the bound
 OUTLIER = 8.0  # robust standard deviations; probability 1e-15 for normal residuals
 CONSTANT = 1e-12  # relative range of the outputs of a law that is constant, rounding aside
-MIN_SINGULAR = 1e-5  # ratio of singular values of J below which the parameters are not determined
 MIN_SPARE_POINTS = 5  # smallest number of points minus parameters
 MIN_AGREED, MIN_AGREED_SHARE = 2, 0.25  # smallest number and share of starts that reach the lowest objective
 MAX_LISTED = 5  # largest number of points listed in a warning
@@ -75,7 +75,8 @@ def check_design(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]
         warnings.append(warning("unidentifiable", sentence))
     elif singular[-1] < MIN_SINGULAR * singular[0]:
         condition = (singular[0] / max(singular[-1], 1e-150)) ** 2
-        sentence = f"these points do not determine the parameters separately (condition number {condition:.1g})"
+        names = join_names(list(undetermined_names(problem, u_P)), MAX_LISTED) or "the parameters"
+        sentence = f"these points do not determine {names} separately (condition number {condition:.1g})"
         warnings.append(warning("unidentifiable", sentence))
     count, noun = (len(points), "points") if points.runs is None else (len(set(points.runs)), "runs")
     if count - len(problem.law.parameters) < MIN_SPARE_POINTS:

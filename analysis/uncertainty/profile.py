@@ -22,6 +22,7 @@ from analysis.solver.constrained import FLOOR, STEP, minimise_constrained
 from analysis.solver.differences import central_gradient
 from analysis.solver.minimise import hessian
 from analysis.solver.problem import Problem
+from analysis.uncertainty.identifiability import MIN_SINGULAR, equal_optima
 from analysis.uncertainty.resampling.bootstrap import BANDWIDTH
 from analysis.uncertainty.verdicts import warning
 
@@ -217,15 +218,19 @@ class _Walk:
 
     @classmethod
     def begin(cls, problem: Problem, u_P: np.ndarray, axes: list[Axis], level: float) -> _Walk:
-        """Starts all rows at the optimum, with steps of a third of the interval from the Hessian."""
+        """Starts all rows at the optimum, with steps of a third of the interval from the Hessian.
+
+        Where several optima are equally good, rows start at the one with the smallest or largest value.
+        """
         dof = max(problem.y.shape[-1] - len(u_P), 1)
         critical = float(stdtrit(dof, (1 + level) / 2))
         scale = deviance_scale(problem, u_P)
-        u = np.tile(u_P, (2 * len(axes), 1))
+        u, span = _first_rows(problem, axes, equal_optima(problem, u_P))
         g = central_gradient(lambda u_RP: _values(problem, axes, u_RP), u, STEP, FLOOR)
         H = hessian(problem, u_P)
-        inverse = np.linalg.pinv(0.5 * (H + H.T), rcond=1e-14, hermitian=True)
+        inverse = np.linalg.pinv(0.5 * (H + H.T), rcond=MIN_SINGULAR**2 if span.any() else 1e-14, hermitian=True)
         error = np.sqrt(np.abs(np.einsum("rp,pq,rq->r", g, inverse, g)) * scale)
+        error = np.maximum(error, span / FLAT)
         start = _values(problem, axes, u)
         error = np.where(np.isfinite(error) & (error > 0), error, 1e-3 * np.maximum(np.abs(start), 1.0))
         stride = np.tile([-1.0, 1.0], len(axes)) * error * critical / 3
@@ -284,6 +289,20 @@ class _Walk:
         if name in self.problem.law.parameters:
             return float(self.problem.law.bound(name)[side])
         return (-np.inf, np.inf)[side]
+
+
+def _first_rows(problem: Problem, axes: list[Axis], optima_RP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The optima with the smallest and the largest value of each axis, and the distance of these values, twice."""
+    rows, spans = [], []
+    params = problem.params(optima_RP)
+    for axis in axes if len(optima_RP) > 1 else ():
+        value = np.asarray(axis(params))
+        value = np.where(np.isfinite(value), value, value[0])
+        rows += [int(np.argmin(value)), int(np.argmax(value))]
+        spans += [float(np.ptp(value))] * 2
+    if not rows:
+        return np.tile(optima_RP[0], (2 * len(axes), 1)), np.zeros(2 * len(axes))
+    return optima_RP[rows], np.array(spans)
 
 
 def _values(problem: Problem, axes: list[Axis], u_RP: np.ndarray) -> np.ndarray:

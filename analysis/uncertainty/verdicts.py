@@ -40,7 +40,7 @@ VERDICTS = {
     ),
     "unidentifiable": Explanation(
         "The points do not determine a parameter or an exponent.",
-        "N and D vary together, or the range of an input is small compared with the noise.",
+        "N and D vary together, an input has two values only, or its range is small compared with the noise.",
         "Add runs off the line of the others (`analysis next` proposes them), or fix or tie a parameter with `--fix` "
         "or `--tie`. Do not quote the parameter; predictions within the range of the points can still be determined.",
     ),

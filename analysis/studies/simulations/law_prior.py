@@ -83,12 +83,15 @@ class Kind:
         repeats_sizes: Whether the design must have several runs of each size.
         seeds: Number of seeds of each run.
         shared_prefix: Whether the runs say that those of a size share a prefix.
+        two_tokens: Whether the design is a grid with two values of D, with which a range of E, B and β fits equally
+            well. No other design of a sweep of nine runs or more has such a range.
     """
 
     noise: Noise
     repeats_sizes: bool = False
     seeds: int = 1
     shared_prefix: bool = False
+    two_tokens: bool = False
 
 
 KINDS = {
@@ -98,6 +101,7 @@ KINDS = {
     "two seeds of each run": Kind(_independent, seeds=2),
     "shared trunks": Kind(_by_size, repeats_sizes=True, shared_prefix=True),
     "shared by a size, not known to the fit": Kind(_by_size, repeats_sizes=True),
+    "two token counts": Kind(_independent, two_tokens=True),
 }
 
 
@@ -112,7 +116,7 @@ def draw_sweep(kind: Kind, rng: np.random.Generator, runs: int = RUNS) -> Sweep:
     largest = 10 ** rng.uniform(*LARGEST)
     smallest = largest * 10 ** -rng.uniform(*SPAN)
     truth = _draw_law(float(np.sqrt(smallest * largest)), rng)
-    N, D, budgets = _draw_design(truth, (smallest, largest), runs // kind.seeds, kind.repeats_sizes, rng)
+    N, D, budgets = _draw_design(truth, (smallest, largest), runs // kind.seeds, kind, rng)
     N, D = np.repeat(N, kind.seeds), np.repeat(D, kind.seeds)
     C = FLOPS_PER_TOKEN * N * D
     sigma = np.exp(rng.uniform(*np.log(NOISE)))
@@ -150,12 +154,24 @@ def _optimal_size(truth: dict[str, float], C: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(ln_g) * (C / FLOPS_PER_TOKEN) ** a)
 
 
+def _draw_shape(runs: int, kind: Kind, rng: np.random.Generator) -> tuple[str, int]:
+    """Shape of a design, and its number of sizes, or of runs of a budget.
+
+    A grid has at least three values of D, because two do not determine E, B and β, unless the kind is of two values.
+    """
+    if kind.two_tokens:
+        return "grid", runs // 2
+    lines = [count for count in (6, 4, 3, 2) if runs % count == 0 and runs // count >= 2]
+    enough = [count for count in lines if runs // count >= 3]
+    shapes = ["isoflop"] * (not kind.repeats_sizes) + ["grid"] * bool(enough) + ["ratios"]
+    return str(rng.choice(shapes)), (enough or lines)[0]
+
+
 def _draw_design(
-    truth: dict[str, float], ends: tuple[float, float], runs: int, repeats_sizes: bool, rng: np.random.Generator
+    truth: dict[str, float], ends: tuple[float, float], runs: int, kind: Kind, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """N, D and budgets: isoFLOP curves about the optimum, a grid of N and D, or sizes at some tokens per parameter."""
-    shape = rng.choice(["grid", "ratios"] if repeats_sizes else ["isoflop", "grid", "ratios"])
-    lines = next(count for count in (6, 4, 3, 2) if runs % count == 0 and runs // count >= 2)
+    shape, lines = _draw_shape(runs, kind, rng)
     if shape == "isoflop":
         budgets = min(lines, runs // lines)
         C = np.repeat(np.geomspace(*ends, budgets), runs // budgets)

@@ -15,6 +15,7 @@ from analysis.errors import FitError
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
+from analysis.uncertainty.identifiability import equal_optima
 from analysis.uncertainty.resampling.score_noise import JEFFREYS, estimate_noise
 
 MIN_GROUPS = 5  # smallest number of groups, sizes or runs for resampling by group, size or run
@@ -118,6 +119,9 @@ def sample_parameters(
 ) -> dict[str, np.ndarray]:
     """Refits the law to bootstrap samples of the points.
 
+    A refit starts at the optimum, where the points determine the parameters. Where they do not, refits would stay near
+    the optimum that was found, and each starts at another of the `equal_optima`.
+
     Args:
         problem: The law on points.
         u_P: Coordinates of the optimum.
@@ -150,6 +154,8 @@ def sample_parameters(
         return _newton_samples(problem, u_P, count, seed, labels_n)
     rng, n = np.random.default_rng(seed), len(points)
     block = max(1, MAX_ELEMENTS // n)
+    optima = equal_optima(problem, u_P)
+    start_BP = optima[np.random.default_rng(seed).integers(len(optima), size=count)]
     u_BP: list[np.ndarray] = []
     for start in range(0, count, block):
         shape = (min(block, count - start), n)
@@ -159,7 +165,7 @@ def sample_parameters(
         else:
             y_Bn = _outputs(problem, u_P, points, shape, rng, resampling, labels_n)
             resampled = problem.with_data(y_Bn, problem.weights)
-        u_BP.append(minimise(resampled, np.tile(u_P, (shape[0], 1)), iterations=60, tolerance=1e-7)[0])
+        u_BP.append(minimise(resampled, start_BP[start : start + block], iterations=60, tolerance=1e-7)[0])
     return problem.params(np.concatenate(u_BP))
 
 
