@@ -16,6 +16,7 @@ from scaling.commands import (
     train,
 )
 from scaling.commands.models import coordinates, huggingface, internals
+from scaling.commands.sae import group as sae
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
 COMMANDS = {
@@ -34,6 +35,7 @@ COMMANDS = {
     "evaluate": ("evaluate trained runs and store the result of each item", evaluate.add_arguments, evaluate.run),
     "export": ("write a run as a model of Hugging Face", huggingface.add_export, huggingface.run_export),
     "import": ("make a run of a model of Hugging Face", huggingface.add_import, huggingface.run_import),
+    "sae": ("train and inspect sparse autoencoders of a run's activations", sae.add_arguments, sae.run),
     "aot": ("compile a training step for a TPU slice without a TPU, and check memory", aot.add_arguments, aot.run),
     "bench": ("measure the training speed from 1M to 1B parameters against PyTorch", bench.add_arguments, bench.run),
     "coordinates": (

@@ -30,13 +30,16 @@ def train_packs(job: TrainJob, train_alone: Callable[[TrainJob], int]) -> int:
         The highest exit status, or STOPPED as soon as a stop is requested.
     """
     from scaling.training.packs.program import group_into_packs
+    from scaling.training.sae.stream import group_by_stream
 
     if job.pack is None or job.pack < 1:
         raise ConfigError(f"--pack {job.pack}: must be 1 or more")
     if job.placement.profile:
         print(f"profile {job.placement.profile}: runs of a pack are not traced: leave --pack out", file=sys.stderr)
     worst, remaining = DONE, list[RunConfig]()
-    for group in group_into_packs(job.configs, job.pack, job.placement):
+    models = [config for config in job.configs if config.sae is None]
+    groups = group_into_packs(models, job.pack, job.placement) if models else []
+    for group in [*groups, *group_by_stream([c for c in job.configs if c.sae is not None], job.pack)]:
         status, not_trained = (DONE, group) if len(group) == 1 else train_group(job, group)
         remaining += not_trained
         if status == STOPPED:
@@ -60,6 +63,7 @@ def train_group(job: TrainJob, group: Sequence[RunConfig]) -> tuple[int, list[Ru
     """
     from scaling.training.events import event_reporter
     from scaling.training.packs.loop import train_pack
+    from scaling.training.sae.loop import train_saes
 
     report = event_reporter(*group, events=job.events, on_broken_pipe=job.on_broken_pipe)
     unfinished = {run_id(config) for config in group}
@@ -72,10 +76,11 @@ def train_group(job: TrainJob, group: Sequence[RunConfig]) -> tuple[int, list[Ru
         report(event)
 
     try:
-        records = train_pack(
-            group, job.store, job.placement, sweep=job.sweep, emit=emit, should_stop=job.should_stop,
-            evaluation=job.evaluation,
-        )  # fmt: skip
+        options: dict[str, Any] = {"sweep": job.sweep, "emit": emit, "should_stop": job.should_stop}
+        if group[0].sae is not None:
+            records = train_saes(group, job.store, job.placement, **options)
+        else:
+            records = train_pack(group, job.store, job.placement, **options, evaluation=job.evaluation)
     except ConfigError:
         raise
     except Exception as error:  # the next pack is trained; the records have the reason

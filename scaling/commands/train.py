@@ -177,13 +177,19 @@ def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
     from scaling.store import lease
     from scaling.training.events import end_event
     from scaling.training.loop import train
+    from scaling.training.sae.loop import train_saes
 
     emit = event_sink(job, config)
     try:
-        record = train(
-            config, job.store, job.placement, sweep=job.sweep, emit=emit, should_stop=job.should_stop,
-            evaluation=job.evaluation,
-        )  # fmt: skip
+        if config.sae is not None:
+            [record] = train_saes(
+                [config], job.store, job.placement, sweep=job.sweep, emit=emit, should_stop=job.should_stop
+            )
+        else:
+            record = train(
+                config, job.store, job.placement, sweep=job.sweep, emit=emit, should_stop=job.should_stop,
+                evaluation=job.evaluation,
+            )  # fmt: skip
     except collectives.HostLostError as error:
         collectives.exit_after_host_loss(error)
     except (lease.LeaseHeldError, lease.LeaseLostError):

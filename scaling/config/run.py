@@ -19,6 +19,7 @@ from typing import Any
 from scaling.config.model import ModelConfig
 from scaling.config.objective import OBJECTIVE_MODEL_KINDS, DataConfig
 from scaling.config.optimizer import OptimizerConfig
+from scaling.config.sae import SaeConfig
 from scaling.config.schedule import ScheduleConfig, batch_stages, sequences_read, token_share
 from scaling.config.user_code.blocks import named_sources, require_hashes, resolve_blocks, use_code
 from scaling.config.validation import (
@@ -67,6 +68,7 @@ class RunConfig(ValidatedConfig):
     seed: int = 0  # of the initialisation and of the order of the data
     precision: str = "auto"  # type of products and activations; auto: bfloat16 on accelerators, float32 on CPU
     init: str | None = None  # hash of the parameters of another run or model that this one starts from
+    sae: SaeConfig | None = None  # train a sparse autoencoder of the model's activations, not the model
     budget: float | None = field(default=None, metadata=LABEL)  # planned training FLOPs, the key of an isoFLOP group
 
     __hash__ = ValidatedConfig.__hash__  # cached
@@ -140,6 +142,7 @@ class RunConfig(ValidatedConfig):
         require_choice("RunConfig.precision", self.precision, PRECISIONS)
         self._check_model()
         self._check_schedule()
+        self._check_sae()
 
     def _check_schedule(self) -> None:
         self.schedule.check_run(self.batch, self.steps)
@@ -152,6 +155,25 @@ class RunConfig(ValidatedConfig):
                 f"ScheduleConfig.{warmup}: must end before the decay, which starts at step {self.decay_start}: "
                 "shorten one of them",
             )
+
+    def _check_sae(self) -> None:
+        sae = self.sae
+        if sae is None:
+            return
+        require(
+            self.model.kind == "decoder",
+            f"RunConfig.sae with ModelConfig.kind = {self.model.kind!r}: must be 'decoder'",
+        )
+        layers = self.model.layers
+        require(sae.layer < layers, f"SaeConfig.layer = {sae.layer}: the model has layers 0 to {layers - 1}")
+        require(
+            self.optimizer.name == "adamw", f"OptimizerConfig.name = {self.optimizer.name!r}: must be 'adamw' with sae"
+        )
+        require(not self.schedule.batch_ramp, "ScheduleConfig.batch_ramp: must be empty with sae")
+        require(
+            self.eval.every % sae.buffer == 0,
+            f"EvalConfig.every = {self.eval.every}: must be a multiple of SaeConfig.buffer = {sae.buffer}",
+        )
 
     def _check_model(self) -> None:
         kind, objective = self.model.kind, self.data.objective
@@ -296,7 +318,7 @@ def prefix_id(config: RunConfig, step: int) -> str:
     require(0 <= step <= config.steps, f"step {step}: must be from 0 to steps = {config.steps}")
     require_hashes(config.model)
     texts = dict(config.identity_texts)
-    if step <= config.decay_start:
+    if step <= config.decay_start and config.sae is None:  # autoencoders share no steps
         texts.pop("steps")
         texts["schedule"] = json_text(_schedule_before(config, step))
     texts["step"] = json_text(step)

@@ -14,6 +14,7 @@ from scaling.config.model import ATTENTIONS, GATED_MLPS, MLPS, NORMS, ModelConfi
 from scaling.config.objective import WindowLayout
 from scaling.config.run import RunConfig
 from scaling.config.user_code.blocks import user_blocks
+from scaling.counting.sae_counts import sae_flops, sae_parameters
 
 # parts that count another part in a second convention, and so belong to no sum
 ALTERNATIVE_COUNTS = ("attention_full", "experts_slots")
@@ -226,6 +227,17 @@ def training_flops(
     }
 
 
+def run_parameters(config: RunConfig) -> dict[str, int]:
+    """Returns the trained parameters of a run by group: of its sparse autoencoder, if it has one, else of its model.
+
+    Args:
+        config: The run.
+    """
+    if config.sae is not None:
+        return sae_parameters(config.sae, config.model.width)
+    return parameters(config.model)
+
+
 def run_flops(config: RunConfig, steps: int | None = None) -> dict[str, int]:
     """Returns the training FLOPs of a run, or of its first `steps` steps, by part, without evaluation.
 
@@ -233,7 +245,9 @@ def run_flops(config: RunConfig, steps: int | None = None) -> dict[str, int]:
         config: The run.
         steps: First steps to count; None: all.
     """
-    last = config.steps if steps is None else steps
+    last = config.steps if steps is None else min(steps, config.steps)
+    if config.sae is not None:
+        return sae_flops(config.sae, config.model.width, config.sequences(last) * config.data.length)
     total: dict[str, int] = {}
     for batch, first, end in config.batch_stages:
         count = max(0, min(end, last) - first)
@@ -250,6 +264,8 @@ def total_run_flops(config: RunConfig, steps: int | None = None) -> int:
         steps: First steps to count; None: all.
     """
     last = config.steps if steps is None else steps
+    if config.sae is not None:
+        return run_flops(config, steps)["total"]
     if not config.schedule.batch_ramp:
         return total_step_flops(config, config.batch) * min(last, config.steps)
     return sum(
@@ -266,6 +282,8 @@ def total_step_flops(config: RunConfig, batch: int) -> int:
         config: The run.
         batch: Sequences of the step.
     """
+    if config.sae is not None:
+        return sae_flops(config.sae, config.model.width, batch * config.data.length)["total"]
     return model_step_flops(config.model, config.data.length, batch, config.data.layout)
 
 

@@ -5,7 +5,7 @@ Axes: B sequences, L positions, M positions attended to, D width, H heads, n pos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from flax import nnx
 
 from scaling.config.run import RunConfig
+from scaling.config.sae import SITES
 from scaling.config.validation import require
 from scaling.data import examples, windows
 from scaling.data.tokens import TokenFile
@@ -25,7 +26,6 @@ from scaling.models.attention.attention import TokenPositions
 from scaling.models.attention.positions import document_ids, segment_positions
 from scaling.models.transformer import Transformer
 
-SITES = ("residual", "attention", "mlp")
 SPLITS = ("train", "validation")
 BATCH_SEQUENCES = 16  # sequences computed at once
 
@@ -92,21 +92,21 @@ class Site:
         require(self.name in SITES, f"--site {self.name}: must be one of {', '.join(SITES)}")
 
 
-def site_activations(
-    graph: Any, config: RunConfig, dtype: Any, site: Site, params: Any, tokens_BL: jax.Array
+def sites_activations(
+    graph: Any, config: RunConfig, dtype: Any, sites: Sequence[Site], params: Any, tokens_BL: jax.Array
 ) -> jax.Array:
-    """Computes activations with the forward pass of training, up to the site.
+    """Computes activations of several sites with one forward pass of training, up to the last of their layers.
 
     Args:
         graph: Graph definition of the model (nnx.split).
         config: The run.
         dtype: Type of matrix products and activations.
-        site: Where activations are read.
+        sites: Where activations are read.
         params: Tree of parameters.
         tokens_BL: Input tokens.
 
     Returns:
-        Activations, float32 (B, L, D).
+        Activations, float32 (sites, B, L, D).
     """
     transformer = nnx.merge(graph, params)
     end, L = config.data.document_end, tokens_BL.shape[1]
@@ -114,12 +114,15 @@ def site_activations(
     token_positions = TokenPositions(segment_positions(L, segments_BL), segments_BL)
     block_graph, blocks = nnx.split(transformer.blocks)[0], kv_cache.split_blocks(params, config.model.layers)[1]
     x_BLD = transformer.embed(tokens_BL, token_positions, dtype)
-    branches = (x_BLD, x_BLD)
-    for state, window in zip(blocks[: site.layer + 1], config.model.windows, strict=False):
+    found: dict[Site, jax.Array] = {}
+    layers = max(site.layer for site in sites) + 1
+    for layer, (state, window) in enumerate(zip(blocks[:layers], config.model.windows, strict=False)):
         block = nnx.merge(block_graph, state)
         attend = partial(block.attention, token_positions=token_positions, window=window)
         x_BLD, branches, _ = block.apply_branches(x_BLD, attend)
-    return {"residual": x_BLD, "attention": branches[0], "mlp": branches[1]}[site.name].astype(jnp.float32)
+        for name, activations in zip(SITES, (x_BLD, *branches), strict=True):
+            found[Site(layer, name)] = activations
+    return jnp.stack([found[site] for site in sites]).astype(jnp.float32)
 
 
 def check_token_count(model: TrainedModel, tokens: TokenFile, count: int, split: str) -> None:
@@ -163,7 +166,7 @@ def collect_activations(
     check_token_count(model, tokens, count, split)
     config, L = model.config, model.config.data.length
     graph = nnx.split(nnx.eval_shape(lambda: Transformer(config.model, rngs=nnx.Rngs(0))))[0]
-    compute = jax.jit(partial(site_activations, graph, config, model.dtype, site))
+    compute = jax.jit(partial(sites_activations, graph, config, model.dtype, (site,)))
     sequences = -(-count // L)
     for start in range(0, sequences, BATCH_SEQUENCES):
         rows = np.arange(start, min(start + BATCH_SEQUENCES, sequences), dtype=np.int64)
@@ -174,5 +177,5 @@ def collect_activations(
         inputs_BL = np.zeros((BATCH_SEQUENCES, L), np.int32)  # padded: one shape, compiled once
         inputs_BL[: len(rows)] = read_BX[:, :-1]
         n = min(len(rows) * L, count - start * L)
-        activations_nD = np.asarray(compute(model.params, inputs_BL)).reshape(-1, config.model.width)
+        activations_nD = np.asarray(compute(model.params, inputs_BL)[0]).reshape(-1, config.model.width)
         yield activations_nD[:n], inputs_BL.reshape(-1)[:n]

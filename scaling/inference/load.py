@@ -76,7 +76,7 @@ def load_model(store: Store, run: str, step: int | None = None) -> TrainedModel:
         raise StoreError(f"run {run!r} in store {store.root}: has no record")
     store.check_result(record)
     model, graph, abstract = abstract_model(record)
-    step, params = _restore_step(store, record, abstract, step)
+    step, params = restore_step(store, record, abstract, step)
     store.fetch_tokens(record.config.data.tokens)
     return TrainedModel(record, step, model, graph, params, run_tokenizer(record, store.token_files))
 
@@ -98,6 +98,7 @@ def model_in_training(store: Store, record: Record, step: int, params: Any) -> T
 def abstract_model(record: Record) -> tuple[ModelConfig, Any, Any]:
     """Returns a run's model without expert capacity, its graph, and the shapes of its parameters on one device."""
     kind = record.config.model.kind
+    require(record.config.sae is None, f"run {record.run_id[:12]}: a sparse autoencoder: must be the run of a model")
     require(kind == "decoder", f"run {record.run_id[:12]}: its model must be a decoder, not {kind!r}")
     model = replace(record.config.model, capacity=None)
     graph, state = nnx.split(nnx.eval_shape(lambda: Transformer(model, rngs=nnx.Rngs(0))))
@@ -108,7 +109,7 @@ def abstract_model(record: Record) -> tuple[ModelConfig, Any, Any]:
     return model, graph, abstract
 
 
-def _restore_step(store: Store, record: Record, abstract: Any, step: int | None) -> tuple[int, Any]:
+def restore_step(store: Store, record: Record, abstract: Any, step: int | None) -> tuple[int, Any]:
     """Returns a step and the parameters after it.
 
     Args:

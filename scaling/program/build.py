@@ -43,7 +43,7 @@ class Program:
     mesh: Mesh
     abstract: State
     batch_sharding: NamedSharding
-    init: Callable[[int], State]
+    init: Callable[..., State]
     step: Any
     evaluate: Any
     compile_seconds: float

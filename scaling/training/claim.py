@@ -95,7 +95,7 @@ def claim_run(config: RunConfig, store: Store, earlier: Record | None, sweep: st
         config=config,
         status="running",
         sweep=sweep or (earlier.sweep if earlier else None),
-        params=counts.parameters(config.model),
+        params=counts.run_parameters(config),
         flops=counts.run_flops(config),
         evals=earlier.evals if earlier else {},
         about=provenance(config, store, earlier),

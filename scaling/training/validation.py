@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CURVE_COLUMNS = {  # (set of rows, score of scaling/program/step.py) -> column of the curve
     ("validation", "loss"): "val_loss",
     ("validation", "accuracy"): "val_accuracy",
+    ("validation", "l0"): "val_l0",
     ("tracked", "loss"): "train_loss_fixed",
     ("tracked", "accuracy"): "train_accuracy",
 }

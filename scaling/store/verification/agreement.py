@@ -8,7 +8,7 @@ from typing import Any
 from scaling.config.run import RunConfig, run_id
 from scaling.config.user_code.blocks import user_blocks
 from scaling.config.validation import shown
-from scaling.counting.counts import parameters, run_flops
+from scaling.counting.counts import run_flops, run_parameters
 
 FINISHED = ("done", "diverged")
 CURVE_NAMES = {"loss": "val_loss", "train_loss": "loss"}  # score of a record: column of the curve, if another
@@ -49,12 +49,12 @@ def _expected_counts(config: RunConfig) -> dict[str, dict[str, int]]:
 
     Empty for a model with blocks of a user's file.
     """
-    key = (config.model, config.data, config.schedule, config.batch, config.steps)
+    key = (config.model, config.data, config.schedule, config.batch, config.steps, config.sae)
     if key not in _counts:
         if len(_counts) >= MAX_COUNTS:
             _counts.clear()
         has_user_blocks = bool(user_blocks(config.model))
-        _counts[key] = {} if has_user_blocks else {"params": parameters(config.model), "flops": run_flops(config)}
+        _counts[key] = {} if has_user_blocks else {"params": run_parameters(config), "flops": run_flops(config)}
     return _counts[key]
 
 

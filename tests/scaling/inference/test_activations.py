@@ -18,7 +18,7 @@ from scaling.commands.models import internals as commands
 from scaling.config.run import RunConfig
 from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens
-from scaling.inference.activations import BATCH_SEQUENCES, Site, attention_maps, collect_activations, site_activations
+from scaling.inference.activations import BATCH_SEQUENCES, Site, attention_maps, collect_activations, sites_activations
 from scaling.inference.load import load_model
 from scaling.store.record import Store
 from tests.support.commands import call_command, command
@@ -36,7 +36,9 @@ def at_sites(name: str, x: np.ndarray) -> tuple[dict[tuple[int, str], np.ndarray
     @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
     def every(params):
         sites = [(layer, site) for layer in (0, 1) for site in ("residual", "attention", "mlp")]
-        return {at: site_activations(graph, model_run.config, model_run.dtype, Site(*at), params, x) for at in sites}
+        return {
+            at: sites_activations(graph, model_run.config, model_run.dtype, [Site(*at)], params, x)[0] for at in sites
+        }
 
     return every(params), nnx.merge(graph, params)
 
@@ -85,7 +87,9 @@ def test_files_hold_what_the_run_computes_on_its_own_text(store: Store, tiny: Ru
     np.testing.assert_array_equal(table["token"], read.reshape(-1)[:count])
     assert table["position"].to_pylist()[30:34] == [30, 31, 0, 1] and table["sequence"][33].as_py() == 1
     graph, place = model_run.graph, slice(3 * 32, 4 * 32)
-    alone = jax.jit(lambda p: site_activations(graph, tiny, model_run.dtype, site, p, read[3:4]))(model_run.params)
+    alone = jax.jit(lambda p: sites_activations(graph, tiny, model_run.dtype, (site,), p, read[3:4])[0])(
+        model_run.params
+    )
     np.testing.assert_allclose(values[place], alone[0], atol=1e-5)
     parts = list(collect_activations(model_run, text, site, count=count))
     assert [len(part) for part, _ in parts] == [32 * BATCH_SEQUENCES, 40]

@@ -1,0 +1,23 @@
+"""`python -m scaling sae COMMAND`: trains and inspects sparse autoencoders (SAEs) of a run's activations."""
+
+from __future__ import annotations
+
+import argparse
+
+from scaling.commands.sae import train
+
+COMMANDS = {
+    "train": ("train autoencoders of a run's activations, or of a file of activations", train.add_arguments, train.run),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands."""
+    commands = parser.add_subparsers(dest="sae_command", required=True, metavar="COMMAND")
+    for name, (help_text, add, _) in COMMANDS.items():
+        add(commands.add_parser(name, help=help_text))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs one of the commands."""
+    return COMMANDS[args.sae_command][2](args)

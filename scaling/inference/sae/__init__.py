@@ -1,0 +1,1 @@
+"""Trained sparse autoencoders: loading them, and files of activations that they are trained on."""
