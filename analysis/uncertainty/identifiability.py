@@ -16,7 +16,7 @@ from analysis.solver.problem import Problem
 from analysis.solver.projection import project
 
 MIN_SINGULAR = 1e-5  # ratio of singular values of J below which the parameters are not determined
-MIN_EFFECT = 0.01  # share of a direction from which a coordinate takes part in it
+MIN_EFFECT = 1e-6  # share of a direction from which a coordinate takes part in it, above rounding
 STARTS = 256  # starts from which equally good optima are searched
 SAME_OUTPUT = 0.01  # root mean square difference of outputs relative to the residuals that counts as equally good
 SMALLEST = 1e-8  # the same on the link, for residuals that are all 0
