@@ -235,14 +235,14 @@ def from_dict(cls: type[Config], data: Any, path: str = "") -> Config:
     require(not missing, f"{name}: missing field {', '.join(missing)}")
     values = {
         key: from_dict(nested, value, f"{path}{'.' if path else ''}{key}")
-        if (nested := _nested_config(hints[key], value)) is not None
+        if (nested := nested_config(hints[key], value)) is not None
         else value
         for key, value in data.items()
     }
     return cls(**values)
 
 
-def _nested_config(hint: Any, value: Any) -> Any:
+def nested_config(hint: Any, value: Any) -> Any:
     """Returns the class of the config that a field holds, if it is one: `Config`, or `Config | None` with a value."""
     if isinstance(hint, types.UnionType) and value is not None:
         hint = next(arg for arg in hint.__args__ if arg is not type(None))

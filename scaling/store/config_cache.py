@@ -7,7 +7,7 @@ import marshal
 from typing import Any
 
 from scaling.config.run import RunConfig
-from scaling.config.validation import field_types, from_dict
+from scaling.config.validation import field_types, from_dict, nested_config
 
 MAX_PARTS = 4096  # largest number of cached parts (model, data, ...)
 _REQUIRED = {f.name for f in dataclasses.fields(RunConfig) if f.default is dataclasses.MISSING}
@@ -20,7 +20,9 @@ def run_config_from_dict(data: Any) -> RunConfig:
     if not isinstance(data, dict) or not set(data) <= set(hints) or not set(data) >= _REQUIRED:
         return from_dict(RunConfig, data)  # raises an error that names the field
     parts = {
-        name: _part(hints[name], value, name) for name, value in data.items() if dataclasses.is_dataclass(hints[name])
+        name: _part(cls, value, name)
+        for name, value in data.items()
+        if (cls := nested_config(hints[name], value)) is not None
     }
     return RunConfig(**{**data, **parts})
 

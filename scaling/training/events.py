@@ -1,6 +1,6 @@
 """Progress events of training, printed as JSON lines or as text.
 
-Events are dicts with `event` and `run_id`: start (steps, from), step (step, loss), end (status, loss, error),
+Events are dicts with `event` and `run_id`: start (steps, from), step (step, loss), end (status, loss, l0, error),
 waits (why: another process trains the run), again (why: the run is tried again), slow (why: a step takes long; step,
 seconds, expected, file with stacks), waiting.
 """
@@ -25,7 +25,8 @@ def end_event(record: Record) -> dict[str, Any]:
     """Returns the "end" event of a run from its final record."""
     loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
     error = {"error": record.about["error"]} if "error" in record.about else {}
-    return {"event": "end", "run_id": record.run_id, "status": record.status, **loss, **error}
+    l0 = {"l0": record.final["val_l0"]} if "val_l0" in record.final else {}
+    return {"event": "end", "run_id": record.run_id, "status": record.status, **loss, **l0, **error}
 
 
 def event_reporter(*configs: RunConfig, events: bool, on_broken_pipe: Callable[[], None]) -> EventSink:
@@ -128,5 +129,7 @@ def _print_slow_step(event: dict[str, Any], terminal: bool) -> None:
 
 def _print_end(event: dict[str, Any], terminal: bool) -> None:
     loss = f", held-out loss {event['loss']:.4f} nats per token" if "loss" in event else ""
+    if "l0" in event:
+        loss = f", {event['loss']:.4f} of the held-out variance not explained, L0 {event['l0']:.1f}"
     reason = f": {event['error']}" if "error" in event else ""
     print(f"{chr(10) if terminal else ''}run {event['run_id'][:12]}: {event['status']}{loss}{reason}", file=sys.stderr)

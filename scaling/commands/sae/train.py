@@ -1,4 +1,4 @@
-"""`python -m scaling sae train RUN`: trains sparse autoencoders of a run's activations, each a run of the same store."""
+"""`python -m scaling sae train RUN`: trains sparse autoencoders of a run's activations, as runs of the same store."""
 
 from __future__ import annotations
 

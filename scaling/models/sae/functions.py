@@ -24,7 +24,7 @@ Params = dict[str, jax.Array]
 
 def rectangle(z: jax.Array, threshold: jax.Array, bandwidth: float) -> jax.Array:
     """Returns the rectangle kernel of width `bandwidth` around the threshold, 1 inside and 0 outside, (B, n)."""
-    return (jnp.abs(z - threshold) < bandwidth / 2).astype(z.dtype)
+    return (jnp.abs(z - threshold[None]) < bandwidth / 2).astype(z.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -39,7 +39,7 @@ def jumprelu(z: jax.Array, threshold: jax.Array, bandwidth: float) -> jax.Array:
         threshold: Thresholds (n,), 0 or more.
         bandwidth: Width of the kernel.
     """
-    return jnp.where(z > threshold, z, 0.0)
+    return jnp.where(z > threshold[None], z, 0.0)
 
 
 def _jumprelu_forward(z: jax.Array, threshold: jax.Array, bandwidth: float) -> tuple[jax.Array, tuple[jax.Array, ...]]:
@@ -50,8 +50,8 @@ def _jumprelu_backward(
     bandwidth: float, saved: tuple[jax.Array, ...], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     z, threshold = saved
-    to_threshold = -(threshold / bandwidth) * rectangle(z, threshold, bandwidth) * gradient
-    return jnp.where(z > threshold, gradient, 0.0), to_threshold.sum(0)
+    to_threshold = -(threshold[None] / bandwidth) * rectangle(z, threshold, bandwidth) * gradient
+    return jnp.where(z > threshold[None], gradient, 0.0), to_threshold.sum(0)
 
 
 jumprelu.defvjp(_jumprelu_forward, _jumprelu_backward)
@@ -64,7 +64,7 @@ def step(z: jax.Array, threshold: jax.Array, bandwidth: float) -> jax.Array:
     Its gradient in the threshold is the straight-through estimate -(1 / bandwidth) · rectangle (Rajamanoharan 2024,
     equation 12); there is none in z. Arguments as for `jumprelu`.
     """
-    return (z > threshold).astype(z.dtype)
+    return (z > threshold[None]).astype(z.dtype)
 
 
 def _step_forward(z: jax.Array, threshold: jax.Array, bandwidth: float) -> tuple[jax.Array, tuple[jax.Array, ...]]:
@@ -86,7 +86,7 @@ def pre_activations(params: Params, x_BD: jax.Array) -> jax.Array:
         params: The parameters.
         x_BD: Activations in the unit of the parameters.
     """
-    return (x_BD - params["b_dec"]) @ params["W_enc"] + params["b_enc"]
+    return (x_BD - params["b_dec"][None]) @ params["W_enc"] + params["b_enc"][None]
 
 
 def encode(params: Params, kind: str, x_BD: jax.Array, l0: float | None = None) -> jax.Array:
@@ -102,7 +102,7 @@ def encode(params: Params, kind: str, x_BD: jax.Array, l0: float | None = None) 
     """
     z_Bn = pre_activations(params, x_BD)
     if "threshold" in params:
-        return jnp.where(z_Bn > params["threshold"], z_Bn, 0.0)
+        return jnp.where(z_Bn > params["threshold"][None], z_Bn, 0.0)
     z_Bn = jax.nn.relu(z_Bn)
     if kind == "topk":
         assert l0 is not None
@@ -117,7 +117,7 @@ def decode(params: Params, f_Bn: jax.Array) -> jax.Array:
         params: The parameters.
         f_Bn: Latents.
     """
-    return f_Bn @ params["W_dec"] + params["b_dec"]
+    return f_Bn @ params["W_dec"] + params["b_dec"][None]
 
 
 def fold_scale(params: Params) -> Params:

@@ -23,7 +23,7 @@ def measure_scale(x_MD: jax.Array) -> tuple[jax.Array, jax.Array]:
         x_MD: Activations.
     """
     scale = jax.lax.rsqrt(jnp.mean(jnp.sum(x_MD**2, -1)))
-    return scale, jnp.mean(jnp.sum((x_MD - x_MD.mean(0)) ** 2, -1)) * scale**2
+    return scale, jnp.mean(jnp.sum((x_MD - x_MD.mean(0, keepdims=True)) ** 2, -1)) * scale**2
 
 
 def geometric_median(x_MD: jax.Array) -> jax.Array:
@@ -34,7 +34,7 @@ def geometric_median(x_MD: jax.Array) -> jax.Array:
     """
 
     def improve(_: int, median_D: jax.Array) -> jax.Array:
-        distance_M1 = jnp.linalg.norm(x_MD - median_D, axis=-1, keepdims=True)
+        distance_M1 = jnp.linalg.norm(x_MD - median_D[None], axis=-1, keepdims=True)
         weight_M1 = 1 / jnp.maximum(distance_M1, SMALLEST_DISTANCE)
         return jnp.sum(weight_M1 * x_MD, 0) / jnp.sum(weight_M1)
 
@@ -66,7 +66,7 @@ def initial_params(config: SaeConfig, seed: jax.Array, x_MD: jax.Array) -> Param
         start = jnp.maximum(jnp.quantile(pre_activations(params, x_MD).ravel(), 1 - share), 0.0)
         params |= {"threshold": zeros_n + start} if config.has_threshold else {"b_enc": zeros_n - start}
     y_MD = encode(params, config.kind, x_MD, config.l0) @ decoder_nD
-    factor = jnp.sum(y_MD * (x_MD - params["b_dec"])) / jnp.sum(y_MD**2)
+    factor = jnp.sum(y_MD * (x_MD - params["b_dec"][None])) / jnp.sum(y_MD**2)
     return {name: leaf * factor if name in ("W_enc", "b_enc", "threshold") else leaf for name, leaf in params.items()}
 
 

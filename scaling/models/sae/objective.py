@@ -1,6 +1,6 @@
 """The training objective of a sparse autoencoder: reconstruction, sparsity, and revival of dead latents.
 
-All parts are relative to the variance of the activations about their mean, so that a reconstruction by the mean costs 1.
+All parts are relative to the variance of the activations about their mean: a reconstruction by the mean costs 1.
 
 Axes: B tokens, D width, n latents, k latents of the auxiliary loss.
 """
@@ -73,7 +73,9 @@ def auxiliary_loss(
     """
 
     def reconstruct(z_Bn: jax.Array, w_nD: jax.Array) -> jax.Array:
-        f_Bn = keep_largest(jnp.where(dead_n, jax.nn.relu(z_Bn), 0.0), min(config.auxiliary_latents, config.latents))
+        f_Bn = keep_largest(
+            jnp.where(dead_n[None], jax.nn.relu(z_Bn), 0.0), min(config.auxiliary_latents, config.latents)
+        )
         return jnp.mean(jnp.sum((error_BD - f_Bn @ w_nD) ** 2, -1))
 
     return jax.lax.cond(jnp.any(dead_n), reconstruct, lambda z_Bn, w_nD: jnp.zeros(()), z_Bn, params["W_dec"])
