@@ -126,7 +126,7 @@ def test_an_autoencoder_is_refused_in_one_line(store: Store, tiny: RunConfig, tm
         sae_run(tiny, {"layer": 2, "kind": "topk", "latents": 24, "l0": 3})
     train_run(tiny, store)
     other = dataclasses.replace(config, model=dataclasses.replace(tiny.model, mlp_width=48))
-    with pytest.raises(ConfigError, match="RunConfig.model: must be that of SaeConfig.model_run"):
+    with pytest.raises(ConfigError, match=r"RunConfig.model: must be that of SaeConfig.model_run"):
         train_saes([other], store, PLACEMENT)
     np.save(tmp_path / "objects.npy", np.array([{}, 1], object), allow_pickle=True)
     (tmp_path / "text.npy").write_text("no array")
