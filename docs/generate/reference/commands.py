@@ -24,12 +24,20 @@ def parser(package: str) -> argparse.ArgumentParser:
 
 
 def subcommands(package: str) -> dict[str, tuple[str, argparse.ArgumentParser]]:
-    """Returns the description and the parser of each command of a package, by its name."""
-    for action in parser(package)._actions:
-        if isinstance(action, argparse._SubParsersAction):
+    """Returns the description and the parser of each command of a package, by its name, such as `sae train`."""
+    return _commands_of(parser(package), "")
+
+
+def _commands_of(made: argparse.ArgumentParser, prefix: str) -> dict[str, tuple[str, argparse.ArgumentParser]]:
+    """Returns the commands of a parser that needs one; those of a group of commands in place of the group."""
+    commands: dict[str, tuple[str, argparse.ArgumentParser]] = {}
+    for action in made._actions:
+        if isinstance(action, argparse._SubParsersAction) and action.required:
             texts = {choice.dest: choice.help or "" for choice in action._choices_actions}
-            return {name: (texts.get(name, ""), made) for name, made in action.choices.items()}
-    return {}
+            for name, command in action.choices.items():
+                title = f"{prefix}{name}"
+                commands |= _commands_of(command, f"{title} ") or {title: (texts.get(name, ""), command)}
+    return commands
 
 
 def pages() -> dict[str, str | bytes]:
