@@ -8,9 +8,15 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaling.config.exit_status import DONE, INTERRUPTED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scaling.inference.load import TrainedModel
+    from scaling.store.record import Store
 
 NO_TOKEN = -1  # ends no text
 
@@ -38,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-cache", action="store_true", help="recompute the whole sequence for each token, as a check of the cache"
     )
+    parser.add_argument(
+        "--steer", action="append", default=[], metavar="LATENT=VALUE",
+        help="add VALUE times the latent's decoder direction to the activations; may be repeated; requires --sae",
+    )  # fmt: skip
+    parser.add_argument("--sae", metavar="RUN", help="run id of the sparse autoencoder that --steer is about")
     add_code_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -55,7 +66,10 @@ def run(args: argparse.Namespace) -> int:
     use_code(args.code)
     sampling = read_options(Sampling, args)
     texts = [*args.prompt, *(read_text(args.prompts).splitlines() if args.prompts else [])] or [""]
-    model = load_model(open_store(args.store), args.run, args.step)
+    store = open_store(args.store)
+    model = load_model(store, args.run, args.step)
+    if args.steer or args.sae:
+        model = steered_model(model, store, args.sae, args.steer)
     longest, trained = max(len(encode_prompt(model, text)) for text in texts) + args.tokens, model.config.data.length
     if longest > trained:
         print(f"scaling generate: {longest} tokens exceed the training context of {trained}", file=sys.stderr)
@@ -70,9 +84,34 @@ def run(args: argparse.Namespace) -> int:
             raise
         rows, status = interruption.args[0], INTERRUPTED
     about = {"run_id": model.record.run_id, "step": model.step, "seed": args.seed}
+    about |= {"sae": args.sae, "steer": args.steer} if args.sae else {}
     about["seconds"] = round(time.monotonic() - started_at, 3)
     print_texts([dataclasses.asdict(row) for row in rows], about, args.json)
     return status
+
+
+def steered_model(model: TrainedModel, store: Store, sae: str | None, steer: Sequence[str]) -> TrainedModel:
+    """Returns the model whose activations are steered.
+
+    Args:
+        model: The model.
+        store: The store with the sparse autoencoder.
+        sae: Run id of the sparse autoencoder, or its first characters.
+        steer: LATENT=VALUE of each latent.
+
+    Raises:
+        ConfigError: One of --sae and --steer is missing, a latent or its value is not valid, or the autoencoder is that
+            of another model.
+        StoreError: There is no such autoencoder.
+    """
+    from scaling.config.validation import require
+    from scaling.inference.sae.load import load_sae
+    from scaling.inference.sae.steering import parse_steering, steering_edit
+
+    require(sae is not None, "--steer: requires --sae RUN, the run of a sparse autoencoder")
+    require(bool(steer), f"--sae {sae}: requires --steer LATENT=VALUE")
+    values = parse_steering(steer)
+    return dataclasses.replace(model, edit=steering_edit(model, load_sae(store, str(sae)), values))
 
 
 def print_texts(rows: list[dict[str, Any]], about: dict[str, Any], as_json: bool) -> None:

@@ -6,7 +6,6 @@ Axes: B sequences, L positions, M positions attended to, D width, H heads, n pos
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from scaling.data import examples, windows
 from scaling.data.tokens import TokenFile
 from scaling.inference import kv_cache
 from scaling.inference.load import TrainedModel
+from scaling.inference.sites import Site, SiteEdit, layer_edit
 from scaling.models.attention.attention import TokenPositions
 from scaling.models.attention.positions import document_ids, segment_positions
 from scaling.models.transformer import Transformer
@@ -74,24 +74,6 @@ def attention_maps(model: TrainedModel, prompt: np.ndarray, layer: int) -> np.nd
     return np.asarray(layer_weights(model.params, jnp.asarray(prompt)[None]))
 
 
-@dataclass(frozen=True)
-class Site:
-    """A place in the model at which activations are read.
-
-    Attributes:
-        layer: Index of the layer.
-        name: `residual` (the stream after the layer), or `attention` or `mlp` (the output that this part adds to it).
-    """
-
-    layer: int
-    name: str
-
-    def check(self, model: TrainedModel) -> None:
-        """Raises ConfigError if the model has no such site."""
-        check_layer(model, self.layer)
-        require(self.name in SITES, f"--site {self.name}: must be one of {', '.join(SITES)}")
-
-
 def sites_activations(
     graph: Any, config: RunConfig, dtype: Any, sites: Sequence[Site], params: Any, tokens_BL: jax.Array
 ) -> jax.Array:
@@ -109,20 +91,59 @@ def sites_activations(
         Activations, float32 (sites, B, L, D).
     """
     transformer = nnx.merge(graph, params)
+    layers = max(site.layer for site in sites) + 1
+    outputs: dict[Site, jax.Array] = {}
+    for layer, activations in enumerate(_layers(transformer, config, dtype, params, tokens_BL, layers)):
+        outputs |= {Site(layer, name): x_BLD for name, x_BLD in activations.items()}
+    return jnp.stack([outputs[site] for site in sites]).astype(jnp.float32)
+
+
+def edited_logits(
+    graph: Any, config: RunConfig, dtype: Any, edit: SiteEdit | None, params: Any, tokens_BL: jax.Array
+) -> jax.Array:
+    """Computes the model's logits with the activations of one site replaced.
+
+    Args:
+        graph: Graph definition of the model (nnx.split).
+        config: The run.
+        dtype: Type of matrix products and activations.
+        edit: The edit; None: the model's own logits.
+        params: Tree of parameters.
+        tokens_BL: Input tokens.
+
+    Returns:
+        Logits, float32 (B, L, V).
+    """
+    transformer = nnx.merge(graph, params)
+    outputs = list(_layers(transformer, config, dtype, params, tokens_BL, config.model.layers, edit))
+    return transformer.logits(transformer.head_inputs(outputs[-1]["residual"]))
+
+
+def _layers(
+    transformer: Transformer, config: RunConfig, dtype: Any, params: Any, tokens_BL: jax.Array, layers: int,
+    edit: SiteEdit | None = None,
+) -> Iterator[dict[str, jax.Array]]:  # fmt: skip
+    """Yields the activations of each layer at every site, by name, of a forward pass of training.
+
+    Args:
+        transformer: The model.
+        config: The run.
+        dtype: Type of matrix products and activations.
+        params: Tree of parameters.
+        tokens_BL: Input tokens.
+        layers: Number of layers that are computed.
+        edit: Edit of one site; None: nothing is edited.
+    """
     end, L = config.data.document_end, tokens_BL.shape[1]
     segments_BL = None if end is None else document_ids(tokens_BL, end)
     token_positions = TokenPositions(segment_positions(L, segments_BL), segments_BL)
     block_graph, blocks = nnx.split(transformer.blocks)[0], kv_cache.split_blocks(params, config.model.layers)[1]
     x_BLD = transformer.embed(tokens_BL, token_positions, dtype)
-    found: dict[Site, jax.Array] = {}
-    layers = max(site.layer for site in sites) + 1
     for layer, (state, window) in enumerate(zip(blocks[:layers], config.model.windows, strict=False)):
         block = nnx.merge(block_graph, state)
         attend = partial(block.attention, token_positions=token_positions, window=window)
-        x_BLD, branches, _ = block.apply_branches(x_BLD, attend)
-        for name, activations in zip(SITES, (x_BLD, *branches), strict=True):
-            found[Site(layer, name)] = activations
-    return jnp.stack([found[site] for site in sites]).astype(jnp.float32)
+        x_BLD, branches, _ = block.apply_branches(x_BLD, attend, layer_edit(edit, layer))
+        yield dict(zip(SITES, (x_BLD, *branches), strict=True))
 
 
 def check_token_count(model: TrainedModel, tokens: TokenFile, count: int, split: str) -> None:
@@ -144,6 +165,23 @@ def check_token_count(model: TrainedModel, tokens: TokenFile, count: int, split:
     )
 
 
+def read_rows(config: RunConfig, tokens: TokenFile, split: str, rows: np.ndarray) -> np.ndarray:
+    """Reads rows of the run's own text.
+
+    Args:
+        config: The run.
+        tokens: Its token file.
+        split: `train`, in the order of the run; or `validation`, in the order of the text.
+        rows: Numbers of the rows.
+
+    Returns:
+        int32 (rows, X), whose first L columns are inputs.
+    """
+    if split == "train":
+        return examples.training_rows(tokens, config, rows)
+    return windows.validation_windows_at(tokens, length=config.data.length, rows=rows, stride=config.data.stride)
+
+
 def collect_activations(
     model: TrainedModel, tokens: TokenFile, site: Site, *, count: int, split: str = "train"
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -162,7 +200,7 @@ def collect_activations(
     Raises:
         ConfigError: The model has no such site, or the split too few positions.
     """
-    site.check(model)
+    site.check(model.model)
     check_token_count(model, tokens, count, split)
     config, L = model.config, model.config.data.length
     graph = nnx.split(nnx.eval_shape(lambda: Transformer(config.model, rngs=nnx.Rngs(0))))[0]
@@ -170,10 +208,7 @@ def collect_activations(
     sequences = -(-count // L)
     for start in range(0, sequences, BATCH_SEQUENCES):
         rows = np.arange(start, min(start + BATCH_SEQUENCES, sequences), dtype=np.int64)
-        if split == "train":
-            read_BX = examples.training_rows(tokens, config, rows)
-        else:
-            read_BX = windows.validation_windows_at(tokens, length=L, rows=rows, stride=config.data.stride)
+        read_BX = read_rows(config, tokens, split, rows)
         inputs_BL = np.zeros((BATCH_SEQUENCES, L), np.int32)  # padded: one shape, compiled once
         inputs_BL[: len(rows)] = read_BX[:, :-1]
         n = min(len(rows) * L, count - start * L)

@@ -17,6 +17,7 @@ from flax import nnx
 from scaling.config.model import ModelConfig
 from scaling.config.user_code.blocks import user_blocks
 from scaling.config.validation import ConfigError
+from scaling.inference.sites import SiteEdit, layer_edit
 from scaling.models.attention.attention import Attention, TokenPositions, score_config
 from scaling.models.attention.softmax import ScoreConfig
 from scaling.models.transformer import Transformer, unstack_layers
@@ -133,7 +134,7 @@ def empty_cache(model: Transformer, batch: int, slots: int, dtype: Any) -> Cache
 
 
 def extend_cache(
-    model: Transformer, blocks: list[Any], cache: Cache, new: NewTokens, dtype: Any
+    model: Transformer, blocks: list[Any], cache: Cache, new: NewTokens, dtype: Any, edit: SiteEdit | None = None
 ) -> tuple[jax.Array, Cache]:
     """Runs the model on new tokens.
 
@@ -143,17 +144,18 @@ def extend_cache(
         cache: The past tokens.
         new: The new tokens.
         dtype: Type of matrix products and activations.
+        edit: Edit of the activations of one site at the new tokens.
 
     Returns:
         The activations that the output head reads, (B, L, D), and the cache with the new tokens.
     """
-    outputs = list(layer_outputs(model, blocks, cache, new, dtype))
+    outputs = list(layer_outputs(model, blocks, cache, new, dtype, edit))
     keys, values = tuple(layer.keys_BKMh for layer in outputs), tuple(layer.values_BKMh for layer in outputs)
     return model.head_inputs(outputs[-1].x_BLD), Cache(keys, values, cached_segments(cache, new))
 
 
 def layer_outputs(
-    model: Transformer, blocks: list[Any], cache: Cache, new: NewTokens, dtype: Any
+    model: Transformer, blocks: list[Any], cache: Cache, new: NewTokens, dtype: Any, edit: SiteEdit | None = None
 ) -> Iterator[LayerOutput]:
     """Runs the model layer by layer, as many layers as `blocks` has.
 
@@ -163,14 +165,16 @@ def layer_outputs(
         cache: The past tokens.
         new: The new tokens.
         dtype: Type of matrix products and activations.
+        edit: Edit of the activations of one site at the new tokens.
     """
     graph, segments_BM = nnx.split(model.blocks)[0], cached_segments(cache, new)
     x_BLD = model.embed(new.tokens_BL, TokenPositions(new.positions_BL), dtype)
-    for state, window, k_BKMh, v_BKMh in zip(blocks, model.config.windows, cache.keys, cache.values, strict=False):
+    layers = zip(blocks, model.config.windows, cache.keys, cache.values, strict=False)
+    for layer, (state, window, k_BKMh, v_BKMh) in enumerate(layers):
         block = nnx.merge(graph, state)
         captured: list[jax.Array] = []
         attend = cached_attention(block.attention, new, window, (k_BKMh, v_BKMh, segments_BM), captured)
-        x_BLD, _, _ = block.apply_branches(x_BLD, attend)
+        x_BLD, _, _ = block.apply_branches(x_BLD, attend, layer_edit(edit, layer))
         yield LayerOutput(x_BLD, *captured)
 
 

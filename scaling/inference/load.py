@@ -14,6 +14,7 @@ from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
 from scaling.config.validation import require
 from scaling.data import tokenizers
+from scaling.inference.sites import SiteEdit
 from scaling.models.transformer import Transformer
 from scaling.program import checkpoint
 from scaling.program.checkpoint_files import open_checkpoint
@@ -37,6 +38,7 @@ class TrainedModel:
         graph: Graph definition of the model (nnx.split).
         params: Tree of parameters.
         tokenizer: Tokeniser of the text that the run was trained on.
+        edit: Edit of the activations of one site, which text generation applies at every token.
     """
 
     record: Record
@@ -45,6 +47,7 @@ class TrainedModel:
     graph: Any
     params: Any
     tokenizer: tokenizers.Tokenizer
+    edit: SiteEdit | None = None
 
     @property
     def config(self) -> RunConfig:

@@ -17,6 +17,7 @@ from flax import nnx
 from scaling.config.validation import require
 from scaling.distributed import sharding
 from scaling.inference import kv_cache
+from scaling.inference.activations import edited_logits
 from scaling.inference.load import TrainedModel
 from scaling.inference.options import Sampling
 from scaling.models.attention.positions import document_ids, segment_positions
@@ -199,7 +200,7 @@ class CachedSampler:
             draw: Seed, row ids and index of the token.
         """
         transformer, end = nnx.merge(self.model.graph, rest), self.model.config.data.document_end
-        x_BLD, cache = kv_cache.extend_cache(transformer, blocks, cache, new, self.model.dtype)
+        x_BLD, cache = kv_cache.extend_cache(transformer, blocks, cache, new, self.model.dtype, self.model.edit)
         x_B1D = jnp.take_along_axis(x_BLD, last_B[:, None, None], axis=1)
         token_B = self.sample(transformer.logits(x_B1D)[:, 0], draw)
         previous_B, slot_B, segment_B, position_B = (
@@ -246,8 +247,11 @@ def _generate_uncached(
 
     @jax.jit
     def next_tokens(params: Any, tokens_BT: jax.Array, last_B: jax.Array, draw: Draw) -> jax.Array:
-        segments_BT = None if model.config.data.document_end is None else _segments(model, tokens_BT)
-        logits_BTV = nnx.merge(model.graph, params)(tokens_BT, segments_BT, options)
+        if model.edit is not None:
+            logits_BTV = edited_logits(model.graph, model.config, model.dtype, model.edit, params, tokens_BT)
+        else:
+            segments_BT = None if model.config.data.document_end is None else _segments(model, tokens_BT)
+            logits_BTV = nnx.merge(model.graph, params)(tokens_BT, segments_BT, options)
         return sample(jnp.take_along_axis(logits_BTV, last_B[:, None, None], axis=1)[:, 0], draw)
 
     for index in range(tokens):

@@ -72,24 +72,32 @@ class Block(nnx.Module):
         return x_BLD, aux
 
     def apply_branches(
-        self, x_BLD: jax.Array, attention: Callable[[jax.Array], jax.Array]
+        self,
+        x_BLD: jax.Array,
+        attention: Callable[[jax.Array], jax.Array],
+        edit: Callable[[str, jax.Array], jax.Array] | None = None,
     ) -> tuple[jax.Array, tuple[jax.Array, jax.Array], Aux]:
         """Applies the layer with a given computation of attention.
 
         Args:
             x_BLD: The residual stream.
             attention: Maps the normalised stream to the output of attention, both (B, L, D).
+            edit: Maps `attention`, `mlp` or `residual` and what attention or the MLP adds to the stream, or the stream
+                after the layer, to the activations in their place, both (B, L, D). None: nothing is edited.
 
         Returns:
             The stream after the layer, what attention and the MLP have added to it, and what experts measure.
         """
         y_BLD = attention(self._pre_norm(self.attention_norm, x_BLD))
         attention_BLD = self._scale_branch(y_BLD, self.attention_out_norm, self.branches[0])
+        attention_BLD = attention_BLD if edit is None else edit("attention", attention_BLD)
         x_BLD = self._post_norm(self.attention_norm, x_BLD + attention_BLD)
         in_BLD = self._pre_norm(self.mlp_norm, x_BLD)
         y_BLD, aux = self.mlp(in_BLD) if isinstance(self.mlp, Experts) else (self.mlp(in_BLD), {})
         mlp_BLD = self._scale_branch(y_BLD, self.mlp_out_norm, self.branches[1])
-        return self._post_norm(self.mlp_norm, x_BLD + mlp_BLD), (attention_BLD, mlp_BLD), aux
+        mlp_BLD = mlp_BLD if edit is None else edit("mlp", mlp_BLD)
+        x_BLD = self._post_norm(self.mlp_norm, x_BLD + mlp_BLD)
+        return x_BLD if edit is None else edit("residual", x_BLD), (attention_BLD, mlp_BLD), aux
 
     def _pre_norm(self, norm: Any, x_BLD: jax.Array) -> jax.Array:
         return x_BLD if self.placement == "post" else norm(x_BLD)

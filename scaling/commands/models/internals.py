@@ -99,9 +99,10 @@ def run_activations(args: argparse.Namespace) -> int:
     from scaling.config.user_code.blocks import use_code
     from scaling.config.validation import ConfigError, require
     from scaling.data import tokens
-    from scaling.inference.activations import Site, check_token_count, collect_activations
+    from scaling.inference.activations import check_token_count, collect_activations
     from scaling.inference.load import load_model
     from scaling.inference.parameters import require_text
+    from scaling.inference.sites import Site
     from scaling.store.open import open_store
 
     require(args.tokens >= 1 and args.tokens == int(args.tokens), f"--tokens {args.tokens:g}: must be a whole number")
@@ -110,7 +111,7 @@ def run_activations(args: argparse.Namespace) -> int:
     use_code(args.code)
     store, count, site = open_store(args.store), int(args.tokens), Site(args.layer, args.site)
     model = load_model(store, args.run, args.step)
-    site.check(model)
+    site.check(model.model)
     require_text(model.record)
     text = tokens.open_tokens(tokens.find_tokens(store.token_files, model.config.data.tokens))
     check_token_count(model, text, count, args.split)

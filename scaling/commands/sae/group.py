@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from scaling.commands.sae import train
+from scaling.commands.sae import evaluate, train
 
 COMMANDS = {
     "train": ("train autoencoders of a run's activations, or of a file of activations", train.add_arguments, train.run),
+    "evaluate": ("score autoencoders on held-out text of their models", evaluate.add_arguments, evaluate.run),
 }
 
 

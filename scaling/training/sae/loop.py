@@ -20,7 +20,7 @@ import numpy as np
 
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, learning_rate, run_id
-from scaling.inference.activations import Site
+from scaling.inference.sites import Site
 from scaling.program.sae import build_sae_program
 from scaling.store.lease import Lease, LeaseHeldError, LeaseLostError
 from scaling.store.record import Record, Store

@@ -24,9 +24,10 @@ from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError, require
 from scaling.data import examples
 from scaling.data.shards.permutation import feistel_permutation
-from scaling.inference.activations import Site, sites_activations
+from scaling.inference.activations import sites_activations
 from scaling.inference.load import TrainedModel, load_model
 from scaling.inference.sae.activation_file import ActivationFile, open_activation_file
+from scaling.inference.sites import Site
 from scaling.models.transformer import Transformer
 from scaling.store.record import Store
 from scaling.training.reading import open_corpus

@@ -3,9 +3,12 @@
 import csv
 import functools
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -18,8 +21,15 @@ from scaling.commands.models import internals as commands
 from scaling.config.run import RunConfig
 from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens
-from scaling.inference.activations import BATCH_SEQUENCES, Site, attention_maps, collect_activations, sites_activations
+from scaling.inference.activations import (
+    BATCH_SEQUENCES,
+    attention_maps,
+    collect_activations,
+    edited_logits,
+    sites_activations,
+)
 from scaling.inference.load import load_model
+from scaling.inference.sites import Site, SiteEdit
 from scaling.store.record import Store
 from tests.support.commands import call_command, command
 from tests.support.models import DECODERS, FAST_COMPILE, VARIANTS, random_tokens, untrained_run
@@ -56,6 +66,34 @@ def test_activations_are_the_forward_passes(name: str) -> None:
         summed = activations_at[0, "residual"] + activations_at[1, "attention"] + activations_at[1, "mlp"]
         np.testing.assert_allclose(activations_at[1, "residual"], summed, rtol=1e-5, atol=1e-5)
     assert min(float(np.std(values)) for values in activations_at.values()) > 1e-3
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n == FEW[2] else [pytest.mark.slow]) for n in DECODERS])
+def test_an_edit_replaces_one_site_and_nothing_else(name: str) -> None:
+    """Without a change of the activations the logits are the model's own; the replaced ones are what is read."""
+    model_run, x = untrained_run(replace(VARIANTS[name], capacity=None)), random_tokens((2, 24))
+
+    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
+    def every(params: Any) -> Any:
+        logits = functools.partial(edited_logits, model_run.graph, model_run.config, model_run.dtype)
+        read: dict[Site, list[jax.Array]] = {}
+        same = {}
+        for site in (Site(0, "attention"), Site(0, "mlp"), Site(1, "residual")):
+            values = read.setdefault(site, [])
+            same[site] = logits(SiteEdit(site, lambda x, values=values: values.append(x) or x), params, x)
+        sites = sites_activations(model_run.graph, model_run.config, model_run.dtype, list(read), params, x)
+        plain = sites_activations(model_run.graph, model_run.config, model_run.dtype, [Site(1, "residual")], params, x)
+        model = nnx.merge(model_run.graph, params)
+        zero = logits(SiteEdit(Site(1, "residual"), jnp.zeros_like), params, x)
+        head = model.logits(model.head_inputs(jnp.zeros_like(plain[0])))
+        return list(same.values()), model(x), [v[0] for v in read.values()], list(sites), zero, head
+
+    same, own, read, sites, zero, head = every(model_run.params)
+    for logits in same:
+        np.testing.assert_allclose(logits, own, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(np.stack(read), np.stack(sites), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(zero, head, rtol=1e-6, atol=1e-6)
+    assert np.abs(np.asarray(zero) - np.asarray(own)).max() > 1e-2
 
 
 @pytest.mark.parametrize("name", ["alibi, grouped, no gate", "local", "relative"])
