@@ -24,6 +24,15 @@ from analysis.data.runs import (
     sequences_at,
     token_share,
 )
+from analysis.data.saes import (
+    ALL,
+    MODELS,
+    SAE_COMPUTE,
+    SAE_PARAMETERS,
+    SAES,
+    check_one_law,
+    select_runs,
+)
 from analysis.data.sources.readers import is_store
 from analysis.data.table import Table, cell_texts, parse_column
 from analysis.errors import DataError
@@ -37,6 +46,7 @@ COUNT_COLUMNS = ("N_counts", "C_counts")
 TABLE_OPTIONS = ("where", "flops", "params")  # fields of ReadOptions that apply to a table of runs
 MAX_NAMED = 3  # damaged files that a note names
 STORE_COLUMNS = {"N": "N", "D": "D", "C": "C", "L": "loss", "name": "run_id", "group": "sweep"}
+SAE_STORE_COLUMNS = {**STORE_COLUMNS, "n": "n", "k": "k"}
 
 
 def points_from_store(
@@ -54,8 +64,9 @@ def points_from_store(
         DataError: The store has no intact runs, or its runs lack an input or the output of the law.
     """
     snapshot = as_snapshot(store)
-    frame = read_runs(snapshot, options.flops, options.params)
+    frame = read_runs(snapshot, options.flops, options.params, MODELS if law is None else law.runs)
     if not len(frame):
+        check_other_runs(frame, str(store), law)
         reason = f"all records are damaged ({len(snapshot.damaged)})" if snapshot.damaged else "no runs/*/record.json"
         raise DataError(f"{store}: no runs in this store ({reason})")
     points, runs = _points_of_runs(Table(frame, str(store), tuple(frame.attrs["notes"])), options, law)
@@ -98,7 +109,26 @@ def points_from_run_table(table: Table, options: ReadOptions, law: Law | None) -
                 f"--{option} {wanted}, or fit the store"
             )
     options = replace(options, params=params, flops=flops)
-    return _points_of_runs(replace(table, frame=table.frame.sort_values("run_id", kind="stable")), options, law)[0]
+    frame, notes = select_runs(table.frame, MODELS if law is None else law.runs)
+    frame.attrs["notes"] = notes
+    if not len(frame):
+        check_other_runs(frame, table.name, law)
+    table = replace(table.with_notes(*notes), frame=frame.sort_values("run_id", kind="stable"))
+    return _points_of_runs(table, options, law)[0]
+
+
+def check_other_runs(frame: pd.DataFrame, source: str, law: Law | None) -> None:
+    """Raises DataError if a store without runs that a law describes has others.
+
+    Args:
+        frame: The selected runs, none, with notes on the others.
+        source: Name of the store or table.
+        law: The law.
+    """
+    if frame.attrs["notes"] and law is not None and law.runs == SAES:
+        raise DataError(f"{source}: no runs of sparse autoencoders: train them with python -m scaling sae train")
+    if frame.attrs["notes"]:
+        raise DataError(f"{source}: only runs of sparse autoencoders: use --law sae-nk or sae-n")
 
 
 def _points_of_runs(table: Table, options: ReadOptions, law: Law | None) -> tuple[Points, pd.DataFrame]:
@@ -106,11 +136,16 @@ def _points_of_runs(table: Table, options: ReadOptions, law: Law | None) -> tupl
     if "name" in options.columns:
         raise DataError(f"{table.name}: runs of a store are named by run_id: --columns name does not apply")
     table = _without_other_starts(replace(table, label_column="run_id"), options)
+    is_of_saes = law is not None and law.runs == SAES
+    if is_of_saes:
+        table = table.with_notes(*_check_saes(table, options))
     counted = {"N": PARAM_COUNTS[options.params], "C": FLOP_COUNTS[options.flops or DEFAULT_FLOPS]}
+    columns = SAE_STORE_COLUMNS if is_of_saes else STORE_COLUMNS
+    counted = {"N": SAE_PARAMETERS, "C": SAE_COMPUTE} if is_of_saes else counted
     conventions = {letter: text for letter, text in counted.items() if letter not in options.columns}
     convention = "; ".join(f"{letter}: {text}" for letter, text in (conventions | dict(options.columns)).items())
-    points = points_from_table(table, replace(options, flops=None), law, STORE_COLUMNS, convention)
-    runs = table.frame.set_index("run_id").loc[points.names].reset_index()
+    points = points_from_table(table, replace(options, flops=None), law, columns, convention)
+    runs = table.frame.set_index("run_id").loc[points.names].copy().reset_index()  # the copy is not fragmented
     shared_prefix = _numbers(runs, "shared_steps") > 0
     budgets = _numbers(runs, "budget")
     points = replace(
@@ -120,6 +155,13 @@ def _points_of_runs(table: Table, options: ReadOptions, law: Law | None) -> tupl
         shared_prefix=shared_prefix if shared_prefix.any() else None,
     )
     return points, runs
+
+
+def _check_saes(table: Table, options: ReadOptions) -> list[str]:
+    """Notes on the finished runs of autoencoders that are selected; raises DataError if no one law describes them."""
+    done = table.frame[table.frame["status"] == "done"]
+    selected = filter_runs(done, Path(table.name), options.where)
+    return check_one_law(selected, {options.columns.get("group", "")}, table.name)
 
 
 def _without_other_starts(table: Table, options: ReadOptions) -> Table:
@@ -187,7 +229,7 @@ def table(store: str | Path | StoreSnapshot, options: ReadOptions = ReadOptions(
             f"{store}: a table of runs does not use {', '.join(unused)}: it uses --where, --flops, --params"
         )
     snapshot = as_snapshot(store)
-    runs = read_runs(snapshot, options.flops, options.params)
+    runs = read_runs(snapshot, options.flops, options.params, ALL)
     selected = filter_runs(runs, Path(str(store)), options.where)
     selected = selected.sort_values(["C", "N"], kind="stable", ignore_index=True)
     selected.attrs |= {"notes": runs.attrs["notes"], "damaged": damaged_files(snapshot)}

@@ -13,13 +13,14 @@ import hashlib
 import json
 import os
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.data.saes import model_counts
 from scaling.store.files import DamagedFileError
 from scaling.store.items import STEP_MARK
 from scaling.store.record import Record, Store
@@ -31,7 +32,7 @@ PROGRESS_MIN_RECORDS = 3000  # smallest number of records to read for which a pr
 ABOUT_FIELDS = ("precision", "shared_steps", "seconds", "error", "stated_tokens", "stated_loss")
 STAMP_COLUMNS = ("size", "changed_ns", "inode", "curve_size", "curve_changed_ns", "curve_inode")
 NO_CURVE = (0, 0, 0)
-VERSION = 2
+VERSION = 3
 Stamps = dict[str, tuple[int, ...]]  # of each run, in the order of STAMP_COLUMNS
 
 
@@ -62,6 +63,14 @@ class StoreSnapshot(Store):
                 self.check_result(record)
             self._records[run_id] = record
         return self._records[run_id]
+
+    def records(self, *, check_curves: bool = False) -> Iterator[Record]:
+        """Iterates over the intact records of models; those of sparse autoencoders are in `read_facts`.
+
+        Args:
+            check_curves: As in `Store.records`; `read` compares every record with its curve.
+        """
+        return (record for record in super().records(check_curves=check_curves) if record.config.sae is None)
 
     def curve(self, run_id: str) -> list[dict[str, float]]:
         """Returns the rows of the curve of a run in order of steps; none without a curve or with a damaged one.
@@ -163,24 +172,35 @@ def _row(record: Record) -> dict[str, Any]:
         facts = {name: value for name, value in getattr(record, part).items() if STEP_MARK not in name}
         row.update({f"{part}.{name}": float(value) for name, value in facts.items()})
     row.update({f"about.{name}": record.about[name] for name in ABOUT_FIELDS if record.about.get(name) is not None})
-    return row | _flatten.__wrapped__(record.config, "config.")
+    return row | model_counts(record.config) | _flatten.__wrapped__(record.config, "config.")
 
 
 @functools.cache
-def _nested_fields(cls: Any) -> dict[str, bool]:
-    """Fields of a dataclass, and whether they are dataclasses themselves."""
+def _nested_fields(cls: Any) -> dict[str, Any]:
+    """Fields of a dataclass with the dataclass that each has, or may have beside None; None for other fields."""
     hints = typing.get_type_hints(cls)
-    return {field.name: dataclasses.is_dataclass(hints[field.name]) for field in dataclasses.fields(cls)}
+    return {
+        field.name: next(
+            filter(dataclasses.is_dataclass, (hints[field.name], *typing.get_args(hints[field.name]))), None
+        )
+        for field in dataclasses.fields(cls)
+    }
 
 
 @functools.lru_cache(maxsize=4096)
 def _flatten(config: Any, prefix: str) -> dict[str, Any]:
-    """Fields of a config by dotted name. Parts are cached because the runs of a sweep share most of them."""
+    """Fields of a config by dotted name, without those of a part that is None.
+
+    Parts are cached because the runs of a sweep share most of them.
+    """
     row: dict[str, Any] = {}
     cls: Any = type(config)
-    for name, is_nested in _nested_fields(cls).items():
+    for name, part in _nested_fields(cls).items():
         value = getattr(config, name)
-        row |= _flatten(value, f"{prefix}{name}.") if is_nested else {prefix + name: value}
+        if part is None:
+            row[prefix + name] = value
+        elif value is not None:
+            row |= _flatten(value, f"{prefix}{name}.")
     return row
 
 
@@ -199,8 +219,7 @@ def _schema_key() -> str:
 
 def _schema(cls: Any) -> list[Any]:
     """Names and defaults of the fields of a dataclass and of its nested dataclasses."""
-    hints = typing.get_type_hints(cls)
-    parts = {name: _schema(hint) for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    parts = {name: _schema(part) for name, part in _nested_fields(cls).items() if part is not None}
     return [
         (field.name, None if field.default is dataclasses.MISSING else repr(field.default), parts.get(field.name))
         for field in dataclasses.fields(cls)

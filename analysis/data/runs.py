@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.record_cache import StoreSnapshot, read_facts
+from analysis.data.saes import MODELS, SAE_COLUMNS, is_sae, sae_columns, select_runs
 from analysis.errors import DataError
 from scaling.config import schedule
 
@@ -55,18 +56,21 @@ def check_choice(option: str, value: str, allowed: Collection[str]) -> None:
         raise DataError(f"{option} = {value!r}: allowed are {', '.join(allowed)}")
 
 
-def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, params: str = "total") -> pd.DataFrame:
-    """Reads all intact runs of a store, of any status.
+def read_runs(
+    store: str | Path | StoreSnapshot, flops: str | None = None, params: str = "total", runs: str = MODELS
+) -> pd.DataFrame:
+    """Reads the intact runs of a store, of any status.
 
     Args:
         store: The store, or its folder.
         flops: What C counts, a key of `FLOP_COUNTS`; `DEFAULT_FLOPS` by default.
         params: What N counts, a key of `PARAM_COUNTS`.
+        runs: MODELS, SAES (sparse autoencoders, whose N and C are always their own parameters and exact FLOPs) or ALL.
 
     Returns:
-        One row per run: the columns `RUN_COLUMNS`, then scores (eval.TASK), batch_tokens and the config's fields by
-        dotted name. Unknown values are NaN or None. D and C of an unfinished run are planned values, and its loss is
-        missing. `attrs["notes"]` contains notes on the reading.
+        One row per run: the columns `RUN_COLUMNS`, of autoencoders `SAE_COLUMNS`, then scores (eval.TASK), batch_tokens
+        and the config's fields by dotted name. Unknown values are NaN or None. D and C of an unfinished run are planned
+        values, and its loss is missing. `attrs["notes"]` contains notes on the reading.
 
     Raises:
         DataError: Unknown convention.
@@ -75,6 +79,14 @@ def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, param
     check_choice("flops", flops, FLOP_COUNTS)
     check_choice("params", params, PARAM_COUNTS)
     facts, notes = read_facts(store)
+    facts, others = select_runs(facts, runs)
+    frame = _run_table(facts, flops, params)
+    frame.attrs["notes"] = [*notes, *others]
+    return frame
+
+
+def _run_table(facts: pd.DataFrame, flops: str, params: str) -> pd.DataFrame:
+    """The table of `read_runs`, without notes."""
     N, D, C = count_runs(facts, flops, params)
     data = {
         **{name: facts.get(name) for name in ("run_id", "sweep", "status")},
@@ -92,18 +104,20 @@ def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, param
     for name in NUMERIC_COLUMNS:
         frame[name] = frame[name].astype(float)
     names = [str(name) for name in facts.columns]
+    sae_n = is_sae(facts)
+    if sae_n.any():
+        added = pd.DataFrame(sae_columns(facts[sae_n]), index=facts.index[sae_n], columns=list(SAE_COLUMNS))
+        frame = pd.concat([frame, added.reindex(facts.index)], axis=1)
     columns = {f"eval.{name.removeprefix('evals.')}": facts[name] for name in names if name.startswith("evals.")}
     if len(facts):
         columns["batch_tokens"] = facts["config.batch"] * facts["config.data.length"]
     fields = [name for name in names if name.startswith("config.") and name != "config.budget"]
     columns |= {name.removeprefix("config."): facts[name] for name in fields}
-    frame = pd.concat([frame, pd.DataFrame(columns, index=facts.index)], axis=1)
-    frame.attrs["notes"] = notes
-    return frame
+    return pd.concat([frame, pd.DataFrame(columns, index=facts.index)], axis=1)
 
 
 def count_runs(facts: pd.DataFrame, flops: str, params: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns N, D and C (n,) of runs under a counting convention.
+    """Returns N, D and C (n,) of runs under a counting convention; those of autoencoders are exact under each.
 
     Args:
         facts: One row per run, with the columns of `analysis.data.record_cache.read_facts`.
@@ -111,7 +125,9 @@ def count_runs(facts: pd.DataFrame, flops: str, params: str) -> tuple[np.ndarray
         params: What N counts, a key of `PARAM_COUNTS`.
     """
     D = _tokens(facts)
-    return _params(facts, params), D, _flops(facts, D, flops)
+    N, C = _params(facts, params), _flops(facts, D, flops)
+    exact = is_sae(facts)
+    return np.where(exact, _params(facts, "total"), N), D, np.where(exact, _column(facts, "flops.total"), C)
 
 
 def _params(facts: pd.DataFrame, convention: str) -> np.ndarray:

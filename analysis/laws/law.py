@@ -73,6 +73,7 @@ class Law:
         scales: Typical size of nonlinear parameters that are not searched in the logarithm; 1 by default.
         derivatives: Function with the arguments of `function` that returns the derivative of the output by each
             nonlinear parameter; None uses central differences.
+        runs: Runs of a store that the law describes: "models", or "saes" (sparse autoencoders).
     """
 
     function: Callable[..., Array]
@@ -98,6 +99,7 @@ class Law:
     derivatives: Callable[..., dict[str, Array]] | None = None
     latex: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
+    runs: str = "models"
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

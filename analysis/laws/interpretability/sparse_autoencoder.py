@@ -80,6 +80,7 @@ SAE_N = Law(
     latex=(r"L(n) = e^{\alpha + \beta_n \ln n} + e^\zeta",),
     units=UNITS,
     columns=COLUMNS,
+    runs="saes",
 )
 SAE_NK = Law(
     sae_nk,
@@ -103,4 +104,5 @@ SAE_NK = Law(
     ),
     units=UNITS,
     columns=COLUMNS,
+    runs="saes",
 )

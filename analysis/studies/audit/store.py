@@ -18,6 +18,7 @@ from analysis.data.from_store import STORE_COLUMNS, run_notes
 from analysis.data.options import ReadOptions
 from analysis.data.record_cache import StoreSnapshot, as_snapshot, read_facts
 from analysis.data.runs import DEFAULT_FLOPS, FLOP_COUNTS, PARAM_COUNTS, count_runs, read_runs
+from analysis.data.saes import MODELS, select_runs
 from analysis.data.table import Table
 from analysis.errors import DataError
 from analysis.format import plural
@@ -48,7 +49,7 @@ def audit_store(source: str | Path | StoreSnapshot, options: ReadOptions, law: L
     runs = read_runs(store, options.flops, options.params)
     if not len(runs):
         raise DataError(f"{store}: no runs in this store: give the folder that runs were trained into")
-    findings = list(_states(runs, store))
+    findings = [*_states(runs, store), *(Finding(NOTE, "states", note) for note in runs.attrs["notes"])]
     findings.append(Finding(NOTE, "compute", f"counts of {plural(len(runs), 'run')} agree with their configs"))
     done = runs[runs["status"] == DONE].reset_index(drop=True)
     facts = {"runs": str(len(runs)), "finished": str(len(done))}
@@ -86,7 +87,7 @@ def _states(runs: pd.DataFrame, store: StoreSnapshot) -> Iterator[Finding]:
 
 def _conventions(store: StoreSnapshot, flops: str, params: str) -> tuple[tuple[Count, ...], tuple[Count, ...]]:
     """FLOPs and parameters of the finished runs by each convention, relative to those that are used."""
-    facts = read_facts(store)[0]
+    facts = select_runs(read_facts(store)[0], MODELS)[0]
     facts = facts[facts["status"] == DONE]
     C = {name: count_runs(facts, name, "total")[2] for name in FLOP_COUNTS}
     named = {f"{name}: {FLOP_COUNTS[name]}": values for name, values in C.items()}
