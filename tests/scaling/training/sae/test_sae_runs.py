@@ -24,28 +24,11 @@ from scaling.store.record import Store
 from scaling.store.sae_runs import activations_template, sae_run
 from scaling.training.sae.loop import train_saes
 from scaling.training.sae.stream import open_stream
+from tests.support.activations import noise_floor, recovered_share, write_activations
 from tests.support.commands import ROOT, call_command
 from tests.support.training import train_run
 
 PLACEMENT = Placement(save_seconds=1e9)
-WIDTH, FEATURES, ACTIVE = 24, 32, 3.0  # of the activations of a known dictionary
-NOISE = 0.02
-
-
-def known_dictionary() -> np.ndarray:
-    """Directions of norm 1, (features, width)."""
-    directions = np.random.default_rng(0).standard_normal((FEATURES, WIDTH))
-    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
-
-
-def write_activations(path: Path, rows: int) -> Path:
-    """Sparse sums of the known directions, with noise."""
-    draws = np.random.default_rng(1)
-    active = draws.random((rows, FEATURES)) < ACTIVE / FEATURES
-    f = active * (0.5 + draws.exponential(0.5, active.shape))
-    x = f @ known_dictionary() + 0.3 + NOISE * draws.standard_normal((rows, WIDTH))
-    np.save(path, x.astype(np.float32))
-    return path
 
 
 def file_run(store: Store, path: Path, fields: dict[str, object], **options: object) -> RunConfig:
@@ -142,10 +125,8 @@ def test_a_known_dictionary_is_found(tmp_path: Path) -> None:
     config = file_run(store, path, {"kind": "batch-topk", "l0": 3}, tokens=300_000, lr=3e-3)
     [record] = train_saes([config], store, PLACEMENT)
     sae = load_sae(store, run_id(config))
-    cosine = known_dictionary() @ np.asarray(sae.params["W_dec"]).T
-    assert (cosine.max(1) >= 0.9).mean() >= 0.9
-    variance = float(np.load(path).var(0).sum())
-    assert record.final["loss"] < 0.1 and record.final["loss"] > NOISE**2 * (WIDTH - ACTIVE) / variance
+    assert recovered_share(np.asarray(sae.params["W_dec"])) >= 0.9
+    assert noise_floor(path) < record.final["loss"] < 0.1
 
 
 @pytest.mark.slow
