@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from scaling.commands.sae import evaluate, train
+from scaling.commands.sae import evaluate, features, train
 
 COMMANDS = {
     "train": ("train autoencoders of a run's activations, or of a file of activations", train.add_arguments, train.run),
     "evaluate": ("score autoencoders on held-out text of their models", evaluate.add_arguments, evaluate.run),
-}
+    "features": (
+        "write a page of latents with their text, effects and neighbours", features.add_arguments, features.run,
+    ),
+}  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
