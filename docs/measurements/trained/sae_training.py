@@ -101,7 +101,7 @@ def measure_coefficients(session: Session, model: str, tokens: int) -> Table:
 
 
 def measure_known(session: Session, tokens: int, values: dict[str, Value]) -> Table:
-    """Returns, for each number of latents, which known directions were found, and the error beside that of the noise."""
+    """Returns which known directions were found by number of latents, and the error beside that of the noise."""
     path = session.store / "known.npy"
     write_activations(path, 20_000 if session.small else ROWS)
     words = ("--kind", "batch-topk", "--l0", "3", "--batch", "1024", "--lr", "0.002", "--tokens", str(tokens))

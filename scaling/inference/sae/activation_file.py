@@ -1,4 +1,4 @@
-"""Files of activations in a store, STORE/activations/HASH.npy, that sparse autoencoders are trained on.
+"""Files of activations in a store, tokens/activations-HASH.npy, that sparse autoencoders are trained on.
 
 Axes: n rows, D width.
 """
@@ -16,7 +16,7 @@ from scaling.config.validation import ConfigError, require
 from scaling.store.files import StoreError
 from scaling.store.record import Store
 
-FOLDER = "activations"
+SUFFIX = ".npy"
 HELD_OUT = 0.05  # share of the rows, at the end of the file, that is not trained on
 
 
@@ -88,7 +88,7 @@ def add_activation_file(store: Store, path: Path) -> tuple[str, int]:
     """
     array = open_npy(path)
     name = file_hash(path)
-    target = store.root / FOLDER / f"{name}.npy"
+    target = _path(store, name)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.partial")
@@ -108,12 +108,17 @@ def open_activation_file(store: Store, name: str) -> ActivationFile:
     Raises:
         StoreError: It is not there, or has another content.
     """
-    path = store.root / FOLDER / f"{name}.npy"
+    store.fetch_tokens(name)
+    path = _path(store, name)
     if not path.exists():
         raise StoreError(f"{path}: missing: add the file with `python -m scaling sae train FILE.npy --store DIR`")
     if file_hash(path) != name:
         raise StoreError(f"{path}: damaged: its content has another hash: restore it from a copy")
     return ActivationFile(path, open_npy(path))
+
+
+def _path(store: Store, name: str) -> Path:
+    return store.token_files / f"activations-{name}{SUFFIX}"
 
 
 def file_hash(path: Path) -> str:

@@ -40,7 +40,7 @@ from scaling.store.remote.files import RemoteFiles
 
 MANIFEST = "manifest.json"  # the last file of a checkpoint to be written
 MANIFEST_FOLDER_SUFFIX, SHARD_FOLDER_SUFFIX = ".shards", ".parts"  # scaling/data/shards/manifest.py
-CORPUS_SUFFIXES = (".tokens", MANIFEST_FOLDER_SUFFIX)
+CORPUS_SUFFIXES = (".tokens", MANIFEST_FOLDER_SUFFIX, ".npy")  # .npy: activations (scaling/inference/sae)
 BUCKETS = ("gs", "gcs", "s3", "s3a")  # schemes of addresses at which Orbax writes checkpoints
 STAMPS_FILE = ".seen.json"  # stamps of the remote files when they were fetched
 FETCH_BATCH = 500  # files fetched in one call
