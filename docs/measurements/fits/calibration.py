@@ -19,13 +19,19 @@ from analysis.studies.simulations.calibration import (
     draw_sweeps,
     score_forecasts,
 )
-from analysis.studies.simulations.law_prior import KINDS, RUNS
+from analysis.studies.simulations.law_prior import KINDS, RUNS, Kind
 from docs.measurements.results import Column, Results, Table, Value
 from docs.measurements.session import Session
 
 METHODS = ("bootstrap", "profile", "posterior")
-SWEEPS = {"bootstrap": 100, "profile": 20, "posterior": 20, "forecast": 8, "few": 20}
-FEW = (6, 9, 12)  # runs of a small sweep
+SWEEPS = {"bootstrap": 80, "profile": 20, "posterior": 20, "forecast": 8, "few": 12, "few_bootstrap": 60}
+TWO_TOKENS = "two token counts"
+FEW = {
+    "6": (6, "independent"),
+    "9": (9, "independent"),
+    "12": (12, "independent"),
+    f"12, {TWO_TOKENS}": (12, TWO_TOKENS),
+}
 NOMINAL = (0.93, 0.97)
 GROUPS = {"parameters": QUANTITIES[:4], "law": LAW_AT, "new run": NEW_RUN_AT}
 
@@ -81,8 +87,8 @@ def measure(session: Session) -> Results:
             answers[name] |= compare_methods(sweeps[: counts[method]], [method])
         forecasts[name] = score_forecasts(sweeps[: counts["forecast"]])
     few = {
-        runs: compare_methods(draw_sweeps(KINDS["independent"], counts["few"], 100 + runs, runs), methods)
-        for runs in FEW
+        label: measure_few(KINDS[kind], runs, counts, methods)
+        for label, (runs, kind) in (list(FEW.items())[:1] if session.small else FEW.items())
     }
     session.log("python -m docs.measurements calibration", began, time.monotonic() - clock)
     rows = [
@@ -108,30 +114,38 @@ def measure(session: Session) -> Results:
     return Results(tables, values)
 
 
+def measure_few(kind: Kind, runs: int, counts: dict[str, int], methods: Sequence[str]) -> dict[str, list[Answer]]:
+    """Compares the methods on sweeps of few runs, of which the bootstrap has more than the slower methods."""
+    sweeps = draw_sweeps(kind, counts["few_bootstrap"], 100 + runs, runs)
+    answers = compare_methods(sweeps, methods[:1])
+    return answers | compare_methods(sweeps[: counts["few"]], methods[1:])
+
+
 def pit_table(answers: dict[str, dict[str, list[Answer]]], forecasts: dict[str, list[Answer]]) -> Table:
-    """Returns the table of PIT of new runs, over the kinds of noise that the methods know."""
+    """Returns the table of PIT of new runs, over the kinds of noise that the methods know, and for two token counts."""
     rows = []
-    known = [kind for kind in answers if "not known" not in kind]
-    for t, name in enumerate(NEW_RUN_AT):
-        sources = {
-            method: [answer for kind in known for answer in answers[kind][method]]
-            for method in ("bootstrap", "posterior")
-            if method in answers[known[0]]
-        }
-        sources["mixture of `forecast`"] = [answer for kind in known for answer in forecasts[kind]]
-        for method, pooled in sources.items():
-            rows.append(pit_row(name, method, np.array([answer.pit[t] for answer in pooled])))
+    known = [kind for kind in answers if "not known" not in kind and kind != TWO_TOKENS]
+    for suffix, kinds in (("", known), (f", {TWO_TOKENS}", [kind for kind in answers if kind == TWO_TOKENS])):
+        for t, name in enumerate(NEW_RUN_AT if kinds else ()):
+            sources = {
+                method: [answer for kind in kinds for answer in answers[kind][method]]
+                for method in ("bootstrap", "posterior")
+                if method in answers[kinds[0]]
+            }
+            sources["mixture of `forecast`"] = [answer for kind in kinds for answer in forecasts[kind]]
+            for method, pooled in sources.items():
+                rows.append(pit_row(name + suffix, method, np.array([answer.pit[t] for answer in pooled])))
     titles = [Column("quantity"), Column("method"), Column("sweeps", ","), Column("mean", ".2f")]
     titles += [Column("standard deviation × √12", ".2f"), Column("below 5%", ".0%"), Column("above 95%", ".0%")]
     return Table([*titles, Column("p of uniformity", ".2g")], rows)
 
 
-def few_table(few: dict[int, dict[str, list[Answer]]], methods: Sequence[str]) -> Table:
+def few_table(few: dict[str, dict[str, list[Answer]]], methods: Sequence[str]) -> Table:
     """Returns the table of sweeps of few runs: coverage and median width of each method."""
     rows = []
     for runs, by_method in few.items():
         for name in ("E", "alpha", "a", LAW_AT[0], NEW_RUN_AT[0]):
             cells = [cell for m in methods for cell in (share(by_method[m], name), width(by_method[m], name))]
-            rows.append([runs, name, len(by_method[methods[0]]), *cells])
+            rows.append([runs, name, *cells])
     titles = [title for m in methods for title in (Column(m, ".0%"), Column("median width", ".2g"))]
-    return Table([Column("runs"), Column("quantity"), Column("sweeps fitted"), *titles], rows)
+    return Table([Column("runs"), Column("quantity"), *titles], rows)

@@ -13,7 +13,7 @@ from analysis.data.options import ReadOptions
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
-from analysis.studies.simulations.posterior_ranks import RankStudy, rank_study
+from analysis.studies.simulations.posterior_ranks import MIXED, TWO_TOKENS, RankStudy, rank_study
 from docs.measurements.results import Column, Results, Table, Value
 from docs.measurements.session import Session
 
@@ -21,8 +21,9 @@ METHODS = ("bootstrap", "profile", "posterior")
 STUDIES: dict[str, dict[str, Any]] = {
     "Student's t": {},
     "normal, shared by sizes": {"grouped": True},
+    "Student's t, two token counts": {"tokens": TWO_TOKENS},
 }
-SETS = 60
+SETS = 200
 LEVEL = 0.01  # of the p-values of all quantities together
 DATA = {
     "Chinchilla's 240 points (Besiroglu 2024)": (
@@ -36,9 +37,10 @@ DATA = {
 
 def rank_rows(name: str, study: RankStudy) -> Iterator[list[Any]]:
     """Yields the row of each quantity of a study of ranks."""
+    mixed = study.tests(mixed=True)
     for quantity, test in study.tests().items():
-        count = len(study.ranks[quantity])
-        yield [name, quantity, count, test.mean, test.extremes, test.chi_squared_p, test.kolmogorov_p]
+        figures = [test.mean, test.extremes, test.chi_squared_p, test.kolmogorov_p]
+        yield [name, quantity, len(study.ranks[quantity]), *figures, mixed[quantity].mean, mixed[quantity].kolmogorov_p]
 
 
 def comparison_rows(data: str, fits: dict[str, Fit]) -> Iterator[list[Any]]:
@@ -70,6 +72,7 @@ def measure(session: Session) -> Results:
     ranks = {name: rank_study(count, seed, **options) for seed, (name, options) in enumerate(studies.items())}
     rows = [row for name, study in ranks.items() for row in rank_rows(name, study)]
     p_values = np.array([min(row[5], row[6]) for row in rows])
+    p_mixed = np.array([row[8] for row in rows])
     compared, verdicts = [], []
     for data, (path, reading) in ({} if session.small else DATA).items():
         options = {method: FitOptions(intervals=method) for method in METHODS}
@@ -87,6 +90,8 @@ def measure(session: Session) -> Results:
         Column("in the outer tenth", ".0%"),
         Column("p (chi-squared)", ".2g"),
         Column("p (Kolmogorov)", ".2g"),
+        Column("mean rank, mixed", ".3f"),
+        Column("p (Kolmogorov), mixed", ".2g"),
     ]
     checks = [Column("data"), Column("points", ","), Column("R-hat", ".4f"), Column("effective draws", ",.0f"),
               Column("divergent", ".1%"), Column("noise", ".2%"), Column("verdict")]  # fmt: skip
@@ -104,6 +109,10 @@ def measure(session: Session) -> Results:
             "tests": Value(2 * len(rows)),
             "expected_p": Value(1 / (2 * len(rows)), ".2g"),
             "uniform": Value("not rejected" if smallest * 2 * len(rows) > LEVEL else "rejected"),
-            "unmixed": Value(float(np.mean([np.mean(study.r_hat > 1.05) for study in ranks.values()])), ".1%"),
+            "smallest_mixed": Value(float(p_mixed.min()), ".2g"),
+            "unmixed": Value(float(np.mean([np.mean(study.r_hat > MIXED) for study in ranks.values()])), ".1%"),
+            "unmixed_each": Value(
+                "; ".join(f"{np.mean(study.r_hat > MIXED):.0%} ({name})" for name, study in ranks.items())
+            ),
         },
     )
