@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from scaling.commands.sae import evaluate, features, train
+from scaling.commands.sae import evaluate, exchange, features, train
 
 COMMANDS = {
     "train": ("train autoencoders of a run's activations, or of a file of activations", train.add_arguments, train.run),
     "evaluate": ("score autoencoders on held-out text of their models", evaluate.add_arguments, evaluate.run),
+    "export": ("write an autoencoder for SAELens, or as Gemma Scope", exchange.add_export, exchange.run_export),
+    "import": ("make a run of an autoencoder of SAELens or Gemma Scope", exchange.add_import, exchange.run_import),
     "features": (
         "write a page of latents with their text, effects and neighbours", features.add_arguments, features.run,
     ),

@@ -26,7 +26,7 @@ DTYPES = {"float32": ("F32", 4), "bfloat16": ("BF16", 2)}  # by name: name in th
 READABLE = ("F64", "F32", "F16", "BF16")
 ALIGNMENT = 8  # bytes: the header is padded with spaces to a multiple
 HASH_BYTES = 1 << 22  # read at a time
-NEEDS_EXTRA = "Hugging Face models need the [hf] extra: pip install 'scaling[hf]'"
+NEEDS_EXTRA = "files of safetensors and tokenizers need the [hf] extra: pip install 'scaling[hf]'"
 
 
 @dataclass(frozen=True)
@@ -144,17 +144,18 @@ class Reader:
         shapes: Shape of each tensor.
     """
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, files: list[str] | None = None) -> None:
         """Opens the files of a folder.
 
         Args:
             folder: The folder.
             stack: Closes the files.
+            files: Their names; None: those of a model.
 
         Raises:
             ConfigError: There are no such files, or one is damaged.
         """
-        self.files = weight_files(folder)
+        self.files = weight_files(folder) if files is None else files
         self.shapes: dict[str, tuple[int, ...]] = {}
         self._open: dict[str, Any] = {}
         self._file_of: dict[str, str] = {}

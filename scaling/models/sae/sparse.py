@@ -1,8 +1,8 @@
 """Products with the few active latents of each token: what training costs besides one dense encoding.
 
-Of n latents a token has k active. A dense decoder and the dense gradients of encoder and decoder multiply n / k times as
-much as is needed; here they are sums over k rows of the matrices. On a CPU the rows are gathered and added in loops that
-stay in its cache. On accelerators, and where n / k is small, dense products are faster (`is_faster`).
+Of n latents a token has k active. A dense decoder and dense gradients of encoder and decoder multiply n / k times as
+much as is needed; here they are sums over k rows of the matrices. On a CPU the rows are gathered and added in loops
+that stay in its cache. On accelerators, and where n / k is small, dense products are faster (`is_faster`).
 
 Axes: B tokens, D width, n latents, k latents of a token.
 """
@@ -104,11 +104,11 @@ def decode_rows(values_Bk: jax.Array, index_Bk: jax.Array, w_nD: jax.Array) -> j
     return sum_rows(values_Bk, index_Bk, w_nD)
 
 
-def _decode_forward(values_Bk, index_Bk, w_nD):  # type: ignore[no-untyped-def]
+def _decode_forward(values_Bk, index_Bk, w_nD):
     return sum_rows(values_Bk, index_Bk, w_nD), (values_Bk, index_Bk, w_nD)
 
 
-def _decode_backward(saved, gradient_BD):  # type: ignore[no-untyped-def]
+def _decode_backward(saved, gradient_BD):
     values_Bk, index_Bk, w_nD = saved
     to_values = row_products(gradient_BD, index_Bk, w_nD)
     return to_values, None, add_rows(values_Bk, index_Bk, gradient_BD, len(w_nD))
@@ -138,12 +138,12 @@ def largest_pre_activations(x_BD: jax.Array, w_Dn: jax.Array, b_n: jax.Array, k:
     return values_Bk, index_Bk
 
 
-def _largest_forward(x_BD, w_Dn, b_n, k):  # type: ignore[no-untyped-def]
+def _largest_forward(x_BD, w_Dn, b_n, k):
     values_Bk, index_Bk = largest_pre_activations(x_BD, w_Dn, b_n, k)
     return (values_Bk, index_Bk), (x_BD, w_Dn, index_Bk)
 
 
-def _largest_backward(k, saved, gradients):  # type: ignore[no-untyped-def]
+def _largest_backward(k, saved, gradients):
     x_BD, w_Dn, index_Bk = saved
     gradient_Bk, _ = gradients
     to_bias = add_elements(gradient_Bk, index_Bk, w_Dn.shape[1])
