@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from scaling.commands.interface.generate import generate
     from scaling.commands.interface.huggingface import export_model, import_model, init_from
     from scaling.commands.interface.prepare import prepare
+    from scaling.commands.interface.sae import evaluate_sae
     from scaling.commands.interface.train import train
     from scaling.config.model import ModelConfig
     from scaling.config.objective import DataConfig
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from scaling.store.files import StoreError
     from scaling.store.open import open_store
     from scaling.store.record import Record, Store
+    from scaling.store.sae_runs import sae_run
 
 _MODULES = {
     "ConfigError": "scaling.config.validation",
@@ -73,19 +75,21 @@ _MODULES = {
     "TokenFile": "scaling.data.tokens",
     "count": "scaling.commands.interface.count",
     "evaluate": "scaling.commands.interface.evaluate",
+    "evaluate_sae": "scaling.commands.interface.sae",
     "export_model": "scaling.commands.interface.huggingface",
     "generate": "scaling.commands.interface.generate",
     "import_model": "scaling.commands.interface.huggingface",
     "init_from": "scaling.commands.interface.huggingface",
     "open_store": "scaling.store.open",
     "prepare": "scaling.commands.interface.prepare",
+    "sae_run": "scaling.store.sae_runs",
     "train": "scaling.commands.interface.train",
 }
 __all__ = [
     "ConfigError", "CorpusError", "Counts", "DataConfig", "EvalConfig", "EvaluationOptions", "Item", "ModelConfig",
     "OptimizerConfig", "Placement", "PrepareOptions", "Record", "RunConfig", "Sampling", "ScheduleConfig", "Store",
-    "StoreError", "TextCorpus", "TokenCorpus", "TokenFile", "count", "evaluate", "export_model", "generate",
-    "import_model", "init_from", "open_store", "prepare", "train",
+    "StoreError", "TextCorpus", "TokenCorpus", "TokenFile", "count", "evaluate", "evaluate_sae",
+    "export_model", "generate", "import_model", "init_from", "open_store", "prepare", "sae_run", "train",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from scaling.commands.interface.evaluate import evaluate
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, load_configs, resolve_code
 from scaling.config.user_code.blocks import use_code
+from scaling.config.validation import require
 from scaling.evaluation.config import EvaluationOptions
 from scaling.store.open import as_store
 from scaling.store.record import Record, Store
@@ -34,7 +35,7 @@ def train(
     KeyboardInterrupt at once.
 
     Args:
-        config: The run, or the JSON file of its config.
+        config: The run, or the JSON file of its config; of a model, or of a sparse autoencoder (`sae_run`).
         store: Folder or address of the store, which gets record, curve and checkpoints.
         placement: How the run is laid out on the devices; numbers differ by rounding only.
         evaluation: Tasks to evaluate after training, and after the steps in its field `steps`.
@@ -51,15 +52,22 @@ def train(
         LeaseHeldError: Another process trains the run.
         Exception: The error that made the run fail; its record has the message.
     """
+    from scaling.training.sae.loop import train_saes  # here: other runs do not need it
+
     use_code(code)
     run = resolve_code(config) if isinstance(config, RunConfig) else load_configs([config])[0]
     opened = as_store(store)
     emit = event_reporter(run, events=False, on_broken_pipe=lambda: None) if progress else lambda event: None
     process.prepare_process()
     with process.stop_signals(signal.SIGINT, at_second=signal.default_int_handler) as received:
-        record = loop.train(
-            run, opened, placement, sweep=sweep, emit=emit, should_stop=lambda: bool(received), evaluation=evaluation
-        )
+        should_stop = lambda: bool(received)  # noqa: E731
+        if run.sae is None:
+            record = loop.train(
+                run, opened, placement, sweep=sweep, emit=emit, should_stop=should_stop, evaluation=evaluation
+            )
+        else:
+            require(evaluation is None, "evaluation: not of a sparse autoencoder: use scaling.evaluate_sae")
+            [record] = train_saes([run], opened, placement, sweep=sweep, emit=emit, should_stop=should_stop)
     emit(end_event(record))
     if evaluation is not None and record.status == "done":
         evaluate(record.run_id, opened, evaluation, only_missing=True)

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("run", metavar="RUN", help="run id of the autoencoder, or its first characters")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run and its model")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the page, sae-RUN.html")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the page, index.html")
     parser.add_argument("--latents", type=int, metavar="N", help="show the first N latents (default 4096)")
     parser.add_argument("--tokens", type=int, metavar="N", help="held-out tokens of text (default 200000)")
     parser.add_argument("--step", type=int, metavar="N", help="use the checkpoint after N steps (default: the last)")
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     if total < tokens:
         print(f"scaling sae features: {total:,} tokens instead of {tokens:,}: the text has no more", file=sys.stderr)
     page = render_page(subject, page_data(subject, rows_SX, latents), total)
-    path = args.out / f"sae-{subject.sae.record.run_id[:12]}.html"
+    path = args.out / "index.html"
     write_atomic(path, page.encode())
     print(path)
     return DONE

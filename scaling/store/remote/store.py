@@ -44,6 +44,7 @@ CORPUS_SUFFIXES = (".tokens", MANIFEST_FOLDER_SUFFIX, ".npy")  # .npy: activatio
 BUCKETS = ("gs", "gcs", "s3", "s3a")  # schemes of addresses at which Orbax writes checkpoints
 STAMPS_FILE = ".seen.json"  # stamps of the remote files when they were fetched
 FETCH_BATCH = 500  # files fetched in one call
+TABLE_FOLDERS = ("items", "sae")  # of a run: tables of its evaluations
 
 
 class RemoteStore(Store):
@@ -221,7 +222,9 @@ class RemoteStore(Store):
             own = {f"runs/{name}".rpartition("/")[0] for name in runs if name.endswith(f"/{MANIFEST}")}
             self._checkpoint_names = own | {f"checkpoints/{name}" for name in self.remote.files("checkpoints")}
         return stamps | {
-            f"runs/{name}": stamp for name, stamp in runs.items() if name.count("/") == 1 or "/items/" in name
+            f"runs/{name}": stamp
+            for name, stamp in runs.items()
+            if name.count("/") == 1 or any(f"/{folder}/" in name for folder in TABLE_FOLDERS)
         }
 
     def fetch_tokens(self, content_hash: str = "") -> None:

@@ -70,7 +70,7 @@ def test_commands_of_trained_autoencoders(store: Store, tiny: RunConfig, tmp_pat
     with pytest.raises(Exception, match="sae evaluate RUN"):
         stored_scores(store, saes[0], lines[0]["step"])
     page = Path(answer("sae", "features", saes[0], *place, "--out", tmp_path / "out", "--tokens", 640).strip())
-    assert page.name == f"sae-{saes[0][:12]}.html" and "Latents of sparse autoencoder" in page.read_text()
+    assert page.name == "index.html" and f"Latents of sparse autoencoder {saes[0][:12]}" in page.read_text()
 
     prompt = ("generate", model, *place, "--prompt", "def ", "--tokens", 8, "--temperature", 0, "--json")
     texts = [json.loads(answer(*prompt, *more))["texts"] for more in (
