@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pack",
         type=int,
         metavar="SIZE",
-        help="train up to SIZE runs of one shape as one program (default: each alone)",
+        help="train up to SIZE runs of one shape as one program (default: each alone), or autoencoders of one model",
     )
     evaluate.add_training(parser)
     hosts.add_arguments(parser)
@@ -120,7 +120,8 @@ def train_job(job: TrainJob) -> int:
     process.prepare_process()
     threading.excepthook = lambda _: None  # of Orbax's threads; the same errors are raised in this thread
     startup.note_start()
-    if job.pack is not None:
+    has_streams = len(job.configs) > 1 and any(config.sae is not None for config in job.configs)
+    if job.pack is not None or has_streams:
         return pack.train_packs(job, train_one_by_one)
     return train_one_by_one(job)
 

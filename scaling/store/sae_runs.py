@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,25 @@ def sae_run(
         init=None,
         budget=None,
     )
+
+
+def stream_key(config: RunConfig) -> tuple[Any, ...]:
+    """Returns what two autoencoders must have in common to read one stream: model, text, order and batch.
+
+    Args:
+        config: A run of an autoencoder.
+    """
+    sae = config.sae
+    assert sae is not None
+    return sae.model_run, sae.buffer, config.model, config.data, config.batch, config.seed, config.eval.sequences
+
+
+def group_by_stream(configs: Sequence[RunConfig], size: int) -> list[list[RunConfig]]:
+    """Groups autoencoders that read one stream, in order; a group has at most `size` of them."""
+    streams: dict[tuple[Any, ...], list[RunConfig]] = {}
+    for config in configs:
+        streams.setdefault(stream_key(config), []).append(config)
+    return [runs[i : i + size] for runs in streams.values() for i in range(0, len(runs), size)]
 
 
 def activations_template(name: str, width: int, path: Path) -> RunConfig:

@@ -16,7 +16,7 @@ from scaling.config.validation import to_dict
 from scaling.store.files import DamagedFileError, read_json, write_json
 from scaling.store.record import Store
 from sweeps.cost.quote import PricedSlice, quote_flops
-from sweeps.planning.plan import Plan
+from sweeps.planning.plan import Plan, plan_cost
 
 STEPS_REMEDY = "remove it; `python -m sweeps check --topology` of the sweep writes it again"
 
@@ -93,4 +93,6 @@ def quote_plan(plan: Plan, store: Store | None, priced: PricedSlice, mfu: float)
     """
     remaining = ((to_dict(run.config), run.config.steps - run.from_step, run.flops_to_run) for run in plan.remaining)
     extra_seconds = extra_step_seconds(store, remaining, priced, mfu) if store else 0.0
-    return quote_flops(plan.totals["flops_left"], priced, mfu, extra_seconds)
+    cost = plan_cost(plan)
+    flops = cost["flops_left"] + cost.get("flops_activations_left", 0)
+    return quote_flops(flops, priced, mfu, extra_seconds)

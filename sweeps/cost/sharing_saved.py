@@ -54,7 +54,8 @@ def as_json(graph: SharingGraph, saving: dict[str, Any]) -> dict[str, Any]:
         saving: Result of `savings`.
     """
     branches = [{"run_id": branch.run_id, "step": branch.step, "of": branch.source} for branch in graph.branches]
-    return {"trunks": graph.trunks, "branches": branches, "packs": graph.packs, "saved": saving}
+    streams = {"streams": graph.streams} if graph.streams else {}
+    return {"trunks": graph.trunks, "branches": branches, "packs": graph.packs, **streams, "saved": saving}
 
 
 def as_text(graph: SharingGraph, saving: dict[str, Any], pack: int, reason: str) -> list[str]:

@@ -11,7 +11,18 @@ from __future__ import annotations
 import re
 
 from scaling.config.user_code import parse_reference
-from sweeps.definitions import brackets, compare, epochs, isoflop, kaplan, ladder, markov, quickstart, transfer
+from sweeps.definitions import (
+    autoencoders,
+    brackets,
+    compare,
+    epochs,
+    isoflop,
+    kaplan,
+    ladder,
+    markov,
+    quickstart,
+    transfer,
+)
 from sweeps.definitions.abilities import double_descent, emergence, grokking, in_context
 from sweeps.definitions.definition import Definition, Tasks
 from sweeps.definitions.from_code import code_definition
@@ -50,6 +61,7 @@ DEFINITIONS: dict[str, Definition] = {
     "seeds": Definition(brackets.seeds, "cpython"),
     "compare": Definition(compare.compare, "cpython"),
     "grokking": Definition(grokking.grokking, grokking.CORPUS, "grokking"),
+    "sae": Definition(autoencoders.autoencoders, autoencoders.CORPUS),
     "double-descent": Definition(double_descent.double_descent, double_descent.CORPUS, "double-descent"),
 }
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.run import RunConfig, run_id
-from scaling.counting.counts import parameters, run_flops
+from scaling.counting.counts import run_flops, run_parameters
 from scaling.store.record import Record
 
 LOG_LINES = 5  # last log lines of a process that died: enough for the end of a Python traceback
@@ -73,7 +73,7 @@ def failed_record(record: Record | None, config: RunConfig, sweep: str, error: s
     if record is None:
         record = Record(
             run_id=run_id(config), config=config, status="failed", sweep=sweep,
-            params=parameters(config.model), flops=run_flops(config),
+            params=run_parameters(config), flops=run_flops(config),
         )  # fmt: skip
     about = {**record.about, "error": error, **({"log": list(log)} if log else {})}
     return dataclasses.replace(record, status="failed", about=about)

@@ -182,11 +182,12 @@ def cancel(job: Job) -> None:
 
 
 def _start(job: Job, worker: Worker) -> None:
-    """Starts a child for the worker's remaining runs: first those outside packs, then the packs."""
+    """Starts a child for the worker's remaining runs: first those outside packs, then the packs, then autoencoders."""
     names = tuple(name for name in job.remaining if name in worker.names)
-    in_turn = names if worker.unpacked else tuple(name for name in names if name not in job.packed_runs)
+    packed = () if worker.unpacked else tuple(name for name in names if name in job.packed_runs)
+    in_turn = tuple(name for name in names if name not in packed and not (packed and job.remaining[name].sae))
     worker.packed = not in_turn
-    worker.batch = names[:1] if job.options.separate else in_turn or names
+    worker.batch = names[:1] if job.options.separate else in_turn or packed
     with worker.log.open("a") as log:
         worker.log_start = log.tell()
         worker.child = subprocess.Popen(

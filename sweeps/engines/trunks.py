@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from scaling.config.run import RunConfig, prefix_id, run_id
+from scaling.config.run import RunConfig
 from sweeps.engines import cluster_jobs
 from sweeps.engines.cluster_jobs import FAILED, RUNNING, SUCCEEDED, WAITING, Job, JobState
 from sweeps.engines.job_names import bucket_name, job_name, sweep_hash, sweep_label
 from sweeps.engines.submission import Submission, code_flags, write_configs
 from sweeps.errors import SweepError
 from sweeps.planning.plan import FINISHED_STATUSES
+from sweeps.planning.streams import worker_groups
 
 STORE_MOUNT = "/store"  # folder in which a job mounts the bucket
 TRUNK_ID_LENGTH = 32  # characters of a prefix_id that label a trunk
@@ -217,10 +218,10 @@ def trunk_spec(submission: Submission, bucket: str, trunk: str, run_ids: Sequenc
 
 
 def runs_by_trunk(configs: Sequence[RunConfig]) -> dict[str, list[str]]:
-    """Returns the run_ids of each trunk, in the order of the configs."""
+    """Returns the run_ids of each trunk, with the autoencoders of its models, in the order of the configs."""
     trunks: dict[str, list[str]] = {}
-    for config in configs:
-        trunks.setdefault(prefix_id(config, 0)[:TRUNK_ID_LENGTH], []).append(run_id(config))
+    for name, group in worker_groups(configs).items():
+        trunks.setdefault(group[:TRUNK_ID_LENGTH], []).append(name)
     return trunks
 
 

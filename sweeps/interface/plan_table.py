@@ -66,14 +66,31 @@ def _part_dict(part: ValidatedConfig) -> dict[str, Any]:
 RUN_COLUMNS = ["run", "budget", "width", "layers", "N", "D", "C", "D/N", "steps", "from", "lr", "state"]
 
 
+SAE_COLUMNS = ["sae", "n", "k", "layer"]
+
+
+def sae_cells(config: RunConfig) -> list[str]:
+    """Returns the cells of SAE_COLUMNS of a run; empty ones of a model."""
+    sae = config.sae
+    if sae is None:
+        return [""] * len(SAE_COLUMNS)
+    return [sae.kind, str(sae.latents), "" if sae.l0 is None else f"{sae.l0:g}", str(sae.layer)]
+
+
 def run_table(plan: Plan) -> str:
     """Returns the table of runs: RUN_COLUMNS, and a column for each field with several values."""
     from sweeps.format import text_table
 
     varied = [name for name in varied_fields(plan.fields) if name != "optimizer.lr"]
-    columns = [*RUN_COLUMNS[:-1], *varied, RUN_COLUMNS[-1]]
+    saes = SAE_COLUMNS if any(run.config.sae for run in plan.runs) else []
+    columns = [*RUN_COLUMNS[:-1], *saes, *varied, RUN_COLUMNS[-1]]
     rows = [
-        [*row[:-1], *(format_field(field_value(run.config, name)) for name in varied), row[-1]]
+        [
+            *row[:-1],
+            *(sae_cells(run.config) if saes else []),
+            *(format_field(field_value(run.config, name)) for name in varied),
+            row[-1],
+        ]
         for row, run in zip(run_rows(plan), plan.runs, strict=True)
     ]
     return text_table(columns, rows)
@@ -116,6 +133,23 @@ def as_text(
     return "\n".join([run_table(plan), "", *summary_lines(plan, rate, quoted, graph)])
 
 
+def stream_lines(cost: dict[str, Any]) -> list[str]:
+    """Returns a line about the activations that sparse autoencoders read; none without autoencoders.
+
+    Args:
+        cost: Result of `plan_cost`.
+    """
+    from sweeps.format import short_count
+
+    if "streams" not in cost:
+        return []
+    return [
+        f"activations: {cost['streams']} streams, each computed once for its autoencoders: "
+        f"{short_count(cost['flops_activations'])} FLOPs of forward passes beside those above, "
+        f"{short_count(cost['flops_activations_left'])} remaining"
+    ]
+
+
 def summary_lines(
     plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None, graph: Sequence[str] = ()
 ) -> list[str]:
@@ -136,6 +170,7 @@ def summary_lines(
         f"{cost['runs']} runs of {cost['shapes']} shapes: {short_count(cost['flops'])} FLOPs, "
         f"{short_count(cost['tokens'])} tokens "
         f"(shared prefixes save {saved})",
+        *stream_lines(cost),
         *graph,
         f"remaining: {short_count(cost['flops_left'])} FLOPs"
         + (

@@ -91,7 +91,7 @@ def distinct_shapes(plan: Plan) -> list[tuple[RunConfig, int]]:
     """Returns one run of each distinct shape and the number of runs of that shape, in order of execution."""
     first: dict[object, RunConfig] = {}
     count: dict[object, int] = {}
-    for run in plan.runs:
+    for run in (run for run in plan.runs if run.config.sae is None):  # autoencoders are trained on one chip
         key = step_shape(run.config)
         first.setdefault(key, run.config)
         count[key] = count.get(key, 0) + 1

@@ -21,6 +21,7 @@ def status_health(store: Store, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """
     from scaling.store.curves import health  # here, because a sweep that has not started needs no NumPy
 
+    rows = [row for row in rows if "sae" not in row]  # errors of autoencoders are no losses of models
     chosen = health.chosen_runs([row["state"] for row in rows])
     runs, trajectories = [], []
     for i in chosen:

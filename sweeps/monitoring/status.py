@@ -9,7 +9,7 @@ from typing import Any
 from scaling.config.run import RunConfig
 from scaling.config.text import printable
 from scaling.config.validation import from_dict
-from scaling.counting.counts import total_parameters, total_run_flops
+from scaling.counting.counts import total_run_flops
 from scaling.store.cost import cost_so_far, machine_facts, process_seconds
 from scaling.store.damaged import damaged_files, newest_row, verified_facts
 from scaling.store.files import DamagedFileError, process_exists
@@ -25,8 +25,10 @@ from sweeps.monitoring.axes import axes, coordinates
 from sweeps.monitoring.health import status_health
 from sweeps.monitoring.machine import machine_totals, recorded_machine
 from sweeps.planning.plan import DAMAGED, FINISHED_STATUSES, shared_steps
+from sweeps.planning.streams import run_size
 
 STATE_LENGTH = 40  # shown characters of a status that this version does not know
+SAE_FIELDS = ("kind", "latents", "l0", "layer", "site")  # of an autoencoder, in its row
 STATES = ("done", "running", "waiting", "stopped", "interrupted", "diverged", "failed", DAMAGED)
 
 
@@ -163,7 +165,7 @@ def with_plan(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     configs = [from_dict(RunConfig, entry["config"]) for entry in entries]
     starts = shared_steps(configs)
     return [
-        entry | {"N": total_parameters(c.model), "D": c.tokens, "C": total_run_flops(c), "from": step}
+        entry | {"N": run_size(c), "D": c.tokens, "C": total_run_flops(c), "from": step}
         for entry, c, step in zip(entries, configs, starts, strict=True)
     ]
 
@@ -180,6 +182,8 @@ def run_status(store: Store, entry: dict[str, Any], recorded: dict[str, Any] | D
     row["C"], row["flops_planned"] = entry["C"], entry["C"] - flops_until_step(entry, entry["from"])
     config = entry["config"]
     row |= {"width": config["model"]["width"], "layers": config["model"]["layers"], "steps": config["steps"]}
+    if config.get("sae"):
+        row["sae"] = {name: config["sae"].get(name) for name in SAE_FIELDS}
     if entry.get("budget") is not None:
         row["budget"] = entry["budget"]
     if isinstance(recorded, DamagedFileError):

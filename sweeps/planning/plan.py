@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from scaling.config import run as run_config
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import RunConfig
-from scaling.counting.counts import total_parameters, total_run_flops
+from scaling.counting.counts import total_run_flops
 from scaling.store.damaged import verified_facts
 from scaling.store.files import DamagedFileError
 from scaling.store.origin.anonymous import public_configs
@@ -24,6 +24,7 @@ from sweeps.errors import SweepError
 from sweeps.planning.budget import flops_until, step_flops
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.fields import FieldGrid, fields_note
+from sweeps.planning.streams import activation_cost, order_key, run_size
 
 FINISHED_STATUSES = ("done", "diverged")  # runs with a result, which are not trained again
 DAMAGED = "damaged"  # status of a run whose record is damaged: it is trained again
@@ -112,6 +113,7 @@ def step_shape(config: RunConfig) -> tuple[object, ...]:
         config.batch,
         ramp,
         config.precision,
+        *([] if config.sae is None else [dataclasses.replace(config.sae, model_run=None, layer=0, site="residual")]),
     )
 
 
@@ -121,10 +123,14 @@ def _without_learning_rate(optimizer: OptimizerConfig) -> OptimizerConfig:
 
 
 def execution_order(configs: Iterable[RunConfig]) -> list[RunConfig]:
-    """Sorts runs: by shape, smallest first, and within a shape each trunk before its branches, shortest first."""
+    """Sorts runs by shape, smallest first, and within a shape each trunk before its branches, shortest first.
+
+    Sparse autoencoders follow the models, whose activations they read.
+    """
     return sorted(
         configs,
         key=lambda c: (
+            *order_key(c),
             step_flops(c),
             repr(step_shape(c)),
             prefix_id(c, 0),  # runs of one trunk together
@@ -268,7 +274,7 @@ def plan_sweep(configs: list[RunConfig], corpus: Corpus, store: Store | None = N
         PlannedRun(
             run_id=name,
             config=config,
-            N=total_parameters(config.model),
+            N=run_size(config),
             D=config.tokens,
             C=total_run_flops(config),
             from_step=starts[name].stored if name in starts else 0,
@@ -302,7 +308,8 @@ def plan_cost(plan: Plan, rate: float | None = None) -> dict[str, Any]:
         plan: The plan.
         rate: FLOP/s of this machine; adds the seconds that remain.
     """
-    return plan.totals | ({} if rate is None else {"seconds_left": plan.totals["flops_left"] / rate})
+    streams = activation_cost([run.config for run in plan.runs], [run.config for run in plan.remaining])
+    return plan.totals | streams | ({} if rate is None else {"seconds_left": plan.totals["flops_left"] / rate})
 
 
 def epochs(run: PlannedRun, plan: Plan) -> float:

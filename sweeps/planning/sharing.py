@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from scaling.config.run import RunConfig
 from sweeps.errors import SweepError
 from sweeps.planning.plan import prefix_id, run_id, shared_steps, step_shape
+from sweeps.planning.streams import streams
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,13 @@ class SharingGraph:
         trunks: Runs of each trunk that has branches, in order of execution; the first starts from scratch.
         branches: Runs that start from a checkpoint of another run.
         packs: Packs of two or more runs.
+        streams: Two or more sparse autoencoders that read the same activations, which are computed once.
     """
 
     trunks: list[list[str]]
     branches: list[Branch]
     packs: list[list[str]]
+    streams: list[list[str]] = field(default_factory=list)
 
 
 def sharing_graph(configs: Sequence[RunConfig], pack: int = 0, starts: Sequence[int] | None = None) -> SharingGraph:
@@ -69,7 +72,9 @@ def sharing_graph(configs: Sequence[RunConfig], pack: int = 0, starts: Sequence[
     branched = {branch.run_id for branch in branches}
     with_branches = [names for names in trunks.values() if branched.intersection(names)]
     sharing = {name for names in with_branches for name in names}
-    return SharingGraph(with_branches, branches, find_packs([c for c in configs if run_id(c) not in sharing], pack))
+    models = [c for c in configs if run_id(c) not in sharing and c.sae is None]
+    together = [names for stream in streams(configs) if len(names := [run_id(config) for config in stream]) > 1]
+    return SharingGraph(with_branches, branches, find_packs(models, pack), together)
 
 
 def find_packs(configs: Sequence[RunConfig], size: int) -> list[list[str]]:

@@ -7,9 +7,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from scaling.config.run import RunConfig, prefix_id, run_id
+from scaling.config.run import RunConfig, run_id
 from sweeps.planning.budget import flops_until
 from sweeps.planning.plan import shared_steps
+from sweeps.planning.streams import worker_groups
 
 ACCELERATORS = ("/dev/nvidia0", "/dev/accel0", "/dev/vfio/0")
 WORKER_BYTES = 2 << 30  # free memory that each child needs
@@ -49,8 +50,8 @@ def assign_runs(
 ) -> list[frozenset[str]]:
     """Distributes runs over workers with as even work as possible; the runs of a trunk or pack stay together.
 
-    Groups are assigned, longest first, to the worker with the least work; then single groups are exchanged as long as
-    this shortens the longest worker.
+    Sparse autoencoders stay with their model. Groups are assigned, longest first, to the worker with the least work;
+    then single groups are exchanged as long as this shortens the longest worker.
 
     Args:
         configs: Runs in order of execution.
@@ -62,10 +63,12 @@ def assign_runs(
         The run ids of each worker.
     """
     pack_of = {name: f"pack {i}" for i, names in enumerate(packs) for name in names}
+    labels = worker_groups(configs)
     groups: dict[str, list[str]] = {}
     times: dict[str, float] = {}
     for config, start in zip(configs, shared_steps(configs) if starts is None else starts, strict=True):
-        group = pack_of.get(run_id(config)) or prefix_id(config, 0)
+        model = config.sae.model_run if config.sae else None
+        group = pack_of.get(model or run_id(config)) or labels[run_id(config)]
         groups.setdefault(group, []).append(run_id(config))
         times[group] = (
             times.get(group, SHAPE_FLOPS) + RUN_FLOPS + estimated_work(config) - estimated_work(config, start)
@@ -115,6 +118,7 @@ def estimated_work(config: RunConfig, steps: int | None = None) -> float:
     """
     steps = config.steps if steps is None else steps
     scores = config.sequences(steps) * config.model.layers * config.model.heads * config.data.length**2
+    scores = 0 if config.sae else scores
     return float(flops_until(config, steps) + steps * STEP_FLOPS + scores * SCORE_FLOPS)
 
 

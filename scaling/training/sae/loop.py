@@ -29,6 +29,7 @@ from scaling.training.claim import acquire_lease, claim_run, earlier_record, fai
 from scaling.training.events import end_event
 from scaling.training.loop import EVENT_SECONDS, final_record
 from scaling.training.run import Diverged, EventSink, Run, Stopped
+from scaling.training.sae.model_run import model_problem
 from scaling.training.sae.stream import Stream, open_stream
 from scaling.training.steps import collect_metrics
 from scaling.training.tracking import trackers
@@ -105,20 +106,19 @@ def train_saes(
         The records in order, as in the store, without those of runs that another process trains.
 
     Raises:
-        LeaseHeldError, LeaseLostError: Another process trains the only run.
+        LeaseHeldError: Another process trains the only run, or the model of the runs is not trained yet.
+        LeaseLostError: Another process has taken over the only run.
         Exception: The error that stopped the runs, after it is written to each record.
     """
     group = Group(store_of_host(store, placement), placement, sweep, emit, should_stop, len(configs))
+    problem = model_problem(configs[0], group.store, sweep)
     try:
         by_id = {run_id(config): config for config in configs}
         for config in by_id.values():
             claim(group, config)
-        if group.claims:
-            unfinished = [by_id[name] for name in group.claims]
-            stream = open_stream(unfinished, group.store, placement)
-            for config in unfinished:
-                start(group, config, stream)
-            train_blocks(group, stream)
+        if group.claims and problem is not None:
+            raise problem
+        train_claimed(group, [by_id[name] for name in group.claims])
     except LeaseLostError:
         raise
     except Exception as error:
@@ -131,6 +131,20 @@ def train_saes(
                 checkpointing.end_saves(group.runs[name], None)
             claimed.context.close()
     return [group.records[name] for name in map(run_id, configs) if name in group.records]
+
+
+def train_claimed(group: Group, configs: Sequence[RunConfig]) -> None:
+    """Opens the stream of the claimed runs, and trains them.
+
+    Args:
+        group: The group.
+        configs: The runs; nothing is done without any.
+    """
+    if configs:
+        stream = open_stream(configs, group.store, group.placement)
+        for config in configs:
+            start(group, config, stream)
+        train_blocks(group, stream)
 
 
 def claim(group: Group, config: RunConfig) -> None:

@@ -54,25 +54,6 @@ class Stream:
     facts: dict[str, Any]
 
 
-def stream_key(config: RunConfig) -> tuple[Any, ...]:
-    """Returns what two autoencoders must have in common to read one stream: model, text, order and batch.
-
-    Args:
-        config: A run of an autoencoder.
-    """
-    sae = config.sae
-    assert sae is not None
-    return sae.model_run, sae.buffer, config.model, config.data, config.batch, config.seed, config.eval.sequences
-
-
-def group_by_stream(configs: Sequence[RunConfig], size: int) -> list[list[RunConfig]]:
-    """Groups autoencoders that read one stream, in order; a group has at most `size` of them."""
-    streams: dict[tuple[Any, ...], list[RunConfig]] = {}
-    for config in configs:
-        streams.setdefault(stream_key(config), []).append(config)
-    return [runs[i : i + size] for runs in streams.values() for i in range(0, len(runs), size)]
-
-
 def open_stream(configs: Sequence[RunConfig], store: Store, placement: Placement) -> Stream:
     """Opens the stream of activations of some autoencoders.
 

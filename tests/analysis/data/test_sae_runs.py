@@ -16,7 +16,8 @@ from analysis.errors import DataError
 from analysis.fitting.options import FitOptions
 from analysis.studies.audit.audit import audit_source
 from scaling.counting.counts import parameters
-from tests.support import known_store, sae_store
+from tests.support import known_store
+from tests.support.laws import sae_store
 
 NK = laws.find("sae-nk")
 

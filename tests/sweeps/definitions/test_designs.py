@@ -30,7 +30,7 @@ BYTES = Corpus(name="bytes", tokens="ab" * 32, vocab=257, train=30_000_000_000)
 PIECES = Corpus(name="pieces", tokens="cd" * 32, vocab=32_000, train=30_000_000_000)
 EQUATIONS = Corpus(name="equations", tokens="ab" * 32, vocab=48, train=6000, facts={"equations": 2209})
 LABELS = Corpus(name="labels", tokens="ab" * 32, vocab=27, train=4500, facts={"example": 9})
-SMALL = ("quickstart", "markov", "transfer-check", "emergence", "in-context", "grokking", "double-descent")
+SMALL = ("quickstart", "markov", "transfer-check", "emergence", "in-context", "grokking", "double-descent", "sae")
 LARGE = [name for name in DEFINITIONS if name not in SMALL]
 
 
