@@ -20,6 +20,9 @@ MIN_EFFECT = 1e-6  # share of a direction from which a coordinate takes part in 
 STARTS = 256  # starts from which equally good optima are searched
 SAME_OUTPUT = 0.01  # root mean square difference of outputs relative to the residuals that counts as equally good
 SMALLEST = 1e-8  # the same on the link, for residuals that are all 0
+LOG_STD = 1.0  # standard deviation of the logarithm of a parameter with one starting value
+REAL_STD = 1.0  # the same for a parameter that is not searched in the logarithm, in units of its scale
+SPAN = 4.0  # starting values are ± 2 standard deviations from the middle
 SEED = 0  # of the starts: equally good optima are a property of the points
 
 
@@ -38,7 +41,7 @@ def undetermined_directions(problem: Problem, u_P: np.ndarray) -> np.ndarray:
     used = (size_P > 0) & np.isfinite(size_P)
     if not used.any():
         return np.zeros((0, len(u_P)))
-    triangle = np.linalg.qr((J_Pn[used] / size_P[used, None]).T, mode="r")  # small, for any number of points
+    triangle = np.asarray(np.linalg.qr((J_Pn[used] / size_P[used, None]).T, mode="r"))  # small for any number of points
     vectors, singular, _ = np.linalg.svd(triangle.T)
     values = np.zeros(len(vectors))
     values[: len(singular)] = singular[: len(vectors)]
@@ -61,6 +64,23 @@ def undetermined_names(problem: Problem, u_P: np.ndarray) -> tuple[str, ...]:
     return tuple(name for name, changes in zip(problem.names, takes_part, strict=True) if changes)
 
 
+def start_spread(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the middle of the starting values of each nonlinear coordinate (K,), and their standard deviation (K,).
+
+    Args:
+        problem: The law on points.
+    """
+    law, grid = problem.law, problem.start_grid()
+    location, scale = np.zeros(len(law.nonlinear)), np.zeros(len(law.nonlinear))
+    for i, name in enumerate(law.nonlinear):
+        starts = problem.to_coordinate(name, grid[:, i])
+        starts = starts[np.isfinite(starts)]
+        span = float(np.ptp(starts)) if len(starts) else 0.0
+        location[i] = starts.min() + span / 2 if len(starts) else 0.0
+        scale[i] = span / SPAN or (LOG_STD if problem.is_log(name) else REAL_STD)
+    return location, scale
+
+
 def equal_optima(problem: Problem, u_P: np.ndarray) -> np.ndarray:
     """Returns optima that fit equally well (R, P), u_P first; only u_P if the points determine the parameters.
 
@@ -73,12 +93,11 @@ def equal_optima(problem: Problem, u_P: np.ndarray) -> np.ndarray:
     """
     if not len(undetermined_directions(problem, u_P)):
         return u_P[None]
-    from analysis.uncertainty.posterior.priors import weak_prior  # here, because it imports scipy.stats
-
-    prior, first = weak_prior(problem), len(problem.law.linear)
+    first = len(problem.law.linear)
+    location, scale = start_spread(problem)
     normal = np.random.default_rng(SEED).standard_normal((STARTS, len(u_P) - first))
     low, high = (edge[first:] for edge in problem.bounds())
-    free = np.clip(prior.location[first:] + prior.scale[first:] * normal, low, high)
+    free = np.clip(location + scale * normal, low, high)
     residual_n = problem.residual(u_P[None])[0]
     exact = problem.with_data(problem.y + residual_n, problem.weights)
     u_RP = minimise(exact, project(exact, free)[0])[0]

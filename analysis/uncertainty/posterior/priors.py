@@ -26,10 +26,8 @@ from scipy.stats import truncnorm
 
 from analysis.solver.objective import Objective
 from analysis.solver.problem import Problem
+from analysis.uncertainty.identifiability import start_spread
 
-LOG_STD = 1.0  # standard deviation of the logarithm of a parameter with one starting value
-REAL_STD = 1.0  # the same for a parameter that is not searched in the logarithm, in units of its scale
-SPAN = 4.0  # starting values are ± 2 standard deviations from the middle
 NOISE_MEDIAN, NOISE_LOG_STD = 0.005, 1.5
 DOF_SHAPE, DOF_RATE = 2.0, 0.1
 EFFECT_SCALE = 0.01
@@ -63,14 +61,8 @@ def weak_prior(problem: Problem) -> Prior:
     """
     law, unit = problem.law, problem.output_scale()
     location, scale = np.zeros(len(problem.names)), np.full(len(problem.names), unit)
-    grid = problem.start_grid()
-    for i, name in enumerate(law.nonlinear):
-        starts = problem.to_coordinate(name, grid[:, i])
-        starts = starts[np.isfinite(starts)]
-        p = len(law.linear) + i
-        span = float(np.ptp(starts)) if len(starts) else 0.0
-        location[p] = starts.min() + span / 2 if len(starts) else 0.0
-        scale[p] = span / SPAN or (LOG_STD if problem.is_log(name) else REAL_STD)
+    first = len(law.linear)
+    location[first:], scale[first:] = start_spread(problem)
     return Prior(location, scale, unit if problem.objective.link == "identity" else 1.0)
 
 
