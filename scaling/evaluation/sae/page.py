@@ -27,7 +27,13 @@ TOKENS = 200_000  # of text, unless another number is given
 EFFECTS = 6  # tokens of each sign
 NEIGHBOURS = 5
 DIGITS = 3  # of numbers on the page
-SCRIPT_ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+SCRIPT_ESCAPES: dict[str, str | int | None] = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+}
 
 
 def page_data(subject: Subject, rows_SX: np.ndarray, latents: int) -> dict[str, Any]:
@@ -48,10 +54,10 @@ def page_data(subject: Subject, rows_SX: np.ndarray, latents: int) -> dict[str, 
     passages = top_passages(subject, rows_SX, latents)
     near_nk, cosine_nk = nearest(subject.sae.params["W_dec"], NEIGHBOURS)
     token_nk, effect_nk = logit_effects(subject, latents, EFFECTS)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for i in range(latents):
         active, largest = int(passages.active_n[i]), float(passages.largest_nK[i].max())
-        row = {
+        row: dict[str, Any] = {
             "density": rounded(active / passages.tokens),
             "mean": rounded(float(passages.sum_n[i]) / active) if active else 0,
             "max": rounded(max(0.0, largest)),
