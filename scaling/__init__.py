@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scaling.commands.interface.generate import generate
     from scaling.commands.interface.huggingface import export_model, import_model, init_from
     from scaling.commands.interface.prepare import prepare
-    from scaling.commands.interface.sae import evaluate_sae
+    from scaling.commands.interface.sae import evaluate_sae, export_sae, import_sae
     from scaling.commands.interface.train import train
     from scaling.config.model import ModelConfig
     from scaling.config.objective import DataConfig
@@ -77,8 +77,10 @@ _MODULES = {
     "evaluate": "scaling.commands.interface.evaluate",
     "evaluate_sae": "scaling.commands.interface.sae",
     "export_model": "scaling.commands.interface.huggingface",
+    "export_sae": "scaling.commands.interface.sae",
     "generate": "scaling.commands.interface.generate",
     "import_model": "scaling.commands.interface.huggingface",
+    "import_sae": "scaling.commands.interface.sae",
     "init_from": "scaling.commands.interface.huggingface",
     "open_store": "scaling.store.open",
     "prepare": "scaling.commands.interface.prepare",
@@ -89,7 +91,8 @@ __all__ = [
     "ConfigError", "CorpusError", "Counts", "DataConfig", "EvalConfig", "EvaluationOptions", "Item", "ModelConfig",
     "OptimizerConfig", "Placement", "PrepareOptions", "Record", "RunConfig", "Sampling", "ScheduleConfig", "Store",
     "StoreError", "TextCorpus", "TokenCorpus", "TokenFile", "count", "evaluate", "evaluate_sae",
-    "export_model", "generate", "import_model", "init_from", "open_store", "prepare", "sae_run", "train",
+    "export_model", "export_sae", "generate", "import_model", "import_sae", "init_from", "open_store", "prepare",
+    "sae_run", "train",
 ]  # fmt: skip
 
 

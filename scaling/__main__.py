@@ -8,13 +8,13 @@ import sys
 
 from scaling.commands import (
     aot,
-    bench,
     count,
     evaluate,
     generate,
     prepare,
     train,
 )
+from scaling.commands.benchmarks import bench
 from scaling.commands.models import coordinates, huggingface, internals
 from scaling.commands.sae import group as sae
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, INTERRUPTED

@@ -1,1 +1,3 @@
-"""Measurements of the program itself: training speed (`bench`, with PyTorch in `torch`) and coordinate checks."""
+"""Measurements of the program itself: training speed (`bench`, with PyTorch in `torch`), of sparse autoencoders (`sae`),
+and coordinate checks.
+"""

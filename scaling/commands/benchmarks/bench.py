@@ -1,7 +1,7 @@
 """`python -m scaling bench`: training speed of several model sizes, compared with PyTorch where it is installed.
 
 `bench checkpoint` measures how long training waits for checkpoints, `bench data` how quickly corpora are prepared and
-read (`bench_data`).
+read, and `bench sae` the training of sparse autoencoders beside SAELens.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 
-from scaling.commands import bench_data
+from scaling.commands.benchmarks import data, sae
 from scaling.config.exit_status import DONE
 
 SMALLEST = {"steps": 1, "batch": 1, "length": 0, "seconds": 0}  # smallest allowed values; a length of 0: the default
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--compare", metavar="eager,compile", help="PyTorch modes to compare with (default: both; needs torch)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    kinds = parser.add_subparsers(dest="kind", metavar="KIND", help="measure something else (KIND --help)")
+    kinds = parser.add_subparsers(dest="bench_kind", metavar="KIND", help="measure something else (KIND --help)")
     checkpoint = kinds.add_parser("checkpoint", help="how long training waits for checkpoints; rate of their checksums")
     checkpoint.add_argument("--shape", metavar="WIDTHxLAYERS", help="size of the model (default: 100M parameters)")
     checkpoint.add_argument("--rounds", type=int, default=3, help="saves of each kind (default 3)")
@@ -39,13 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--folder", default="", metavar="DIR|ADDRESS", help="where to write (default: a temporary folder)"
     )
     checkpoint.add_argument("--json", action="store_true", help="print JSON")
-    bench_data.add_arguments(kinds.add_parser("data", help="how quickly a corpus is prepared and read"))
+    data.add_arguments(kinds.add_parser("data", help="how quickly a corpus is prepared and read"))
+    sae.add_arguments(kinds.add_parser("sae", help="training of sparse autoencoders beside SAELens"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Measures what was asked for and prints a table or JSON."""
-    kinds = {None: run_speed, "checkpoint": run_checkpoint, "data": bench_data.run}
-    return kinds[args.kind](args)
+    kinds = {None: run_speed, "checkpoint": run_checkpoint, "data": data.run, "sae": sae.run}
+    return kinds[args.bench_kind](args)
 
 
 def run_checkpoint(args: argparse.Namespace) -> int:
