@@ -1,3 +1,1 @@
-"""Measurements of the program itself: training speed (`bench`, with PyTorch in `torch`), of sparse autoencoders (`sae`),
-and coordinate checks.
-"""
+"""Measurements of the program itself: training speed, of models (`bench`) and autoencoders (`sae`); coordinate checks."""
