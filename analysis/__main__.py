@@ -7,6 +7,7 @@ import sys
 
 from analysis.commands import audit, figure, fit, forecast, forecasts, laws, optimum, options, paper, report, table
 from analysis.commands.studies import (
+    autoencoders,
     backtest,
     bench,
     calibration,
@@ -41,6 +42,7 @@ COMMANDS = {  # name: module with `add` and `run`, in the order of --help
     "simulate-next": design_savings,
     "emergence": emergence,
     "simulate-emergence": simulate_emergence,
+    "sae": autoencoders,
     "grokking": grokking,
     "double-descent": double_descent,
     "calibration": calibration,

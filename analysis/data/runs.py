@@ -85,6 +85,12 @@ def read_runs(
     return frame
 
 
+def has_autoencoders(store: str | Path | StoreSnapshot) -> bool:
+    """Returns whether a store has a finished run of a sparse autoencoder."""
+    facts, _ = read_facts(store)
+    return bool((is_sae(facts) & (facts["status"] == "done").to_numpy(bool)).any()) if len(facts) else False
+
+
 def _run_table(facts: pd.DataFrame, flops: str, params: str) -> pd.DataFrame:
     """The table of `read_runs`, without notes."""
     N, D, C = count_runs(facts, flops, params)

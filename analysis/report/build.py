@@ -13,11 +13,12 @@ from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError, FitError
 from analysis.figures.source import Source, load
 from analysis.fitting.options import FitOptions
-from analysis.report import evals, forecasts
+from analysis.report import evals
 from analysis.report.findings import Findings, fit_laws, with_progress
 from analysis.report.html import render
 from analysis.report.page import describe
 from analysis.report.pictures import draw_pictures
+from analysis.report.sections import autoencoders, forecasts
 from scaling.store.files import write_atomic
 
 TITLES = {  # in the order of the page
@@ -56,6 +57,7 @@ def write_report(
     if source.store is not None:
         source.curves()  # before processes are forked: files that are damaged are noted here
     titles = ({} if source.has_only_scores else TITLES) | evals.figure_titles(source) | forecasts.figure_titles(source)
+    titles |= autoencoders.figure_titles(source)
     drawn = draw_pictures(titles, source, out / "figures")
     findings = Findings(source) if source.has_only_scores else fit_laws(source)  # while figures are drawn
     counted = list(draw_pictures(_convention_titles(source), source, out / "figures"))  # here, as the page needs them

@@ -11,10 +11,9 @@ import numpy as np
 from analysis import format
 from analysis.figures.evals import common
 from analysis.figures.source import Source
-from analysis.report import forecasts, sentences
+from analysis.report import sentences
 from analysis.report.evals import TITLES, Evaluations, describe_evaluations
 from analysis.report.findings import Findings
-from analysis.report.forecasts import Forecasts, describe_forecasts
 from analysis.report.html import Table
 from analysis.report.law import (
     LawSection,
@@ -28,6 +27,9 @@ from analysis.report.model_sizes import Counting, ModelSizes, describe_counting,
 from analysis.report.optimum import OptimumSection, describe_optimum, predicted_optima, preferred_optimum
 from analysis.report.pictures import Picture
 from analysis.report.runs import describe_left_out, describe_origin, describe_runs
+from analysis.report.sections import autoencoders, forecasts
+from analysis.report.sections.autoencoders import Autoencoders, describe_autoencoders
+from analysis.report.sections.forecasts import Forecasts, describe_forecasts
 from analysis.uncertainty.verdicts import has_warnings
 from scaling.store.origin.paths import public_corpus
 
@@ -37,6 +39,7 @@ SECTIONS = {  # title by anchor, in the order of the page
     "sizes": "Optimal and other model sizes",
     "counting": "Counting conventions",
     "forecasts": "Sealed forecasts",
+    "autoencoders": "Sparse autoencoders",
     "warnings": "Warnings and limits",
     "figures": "Figures",
     "evaluations": "Evaluations",
@@ -45,6 +48,7 @@ SECTIONS = {  # title by anchor, in the order of the page
     "left-out": "Left out",
     "origin": "Origin",
 }
+IN_OTHER_SECTIONS = TITLES | forecasts.TITLES | autoencoders.TITLES  # figures that "figures" does not show
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ class Page:
         model_sizes: Larger budgets and other sizes; None if no run is finished.
         counting: Counting conventions; None if no run is finished.
         forecasts: Sealed forecasts; None if there are none.
+        autoencoders: Laws of sparse autoencoders; None if there are none.
         remarks: Warnings and limits.
         refits: The parametric law without each part of the runs.
         pictures: Figures of fits and training.
@@ -91,6 +96,7 @@ class Page:
     model_sizes: ModelSizes | None
     counting: Counting | None
     forecasts: Forecasts | None
+    autoencoders: Autoencoders | None
     remarks: list[Remark]
     refits: Table | None
     pictures: list[Picture]
@@ -109,6 +115,7 @@ class Page:
             self.model_sizes,
             self.counting,
             self.forecasts,
+            self.autoencoders,
             self.remarks,
             self.pictures,
             self.evaluations,
@@ -139,9 +146,10 @@ def describe(findings: Findings, pictures: Sequence[Picture]) -> Page:
         model_sizes=describe_model_sizes(law) if len(source.points) else None,
         counting=describe_counting(source) if len(source.points) else None,
         forecasts=describe_forecasts(source, pictures),
+        autoencoders=describe_autoencoders(source, pictures),
         remarks=describe_warnings(findings),
         refits=describe_refits(law),
-        pictures=[picture for picture in pictures if picture.name not in TITLES | forecasts.TITLES],
+        pictures=[picture for picture in pictures if picture.name not in IN_OTHER_SECTIONS],
         evaluations=describe_evaluations(source, pictures),
         power_laws=describe_power_laws(findings),
         runs=describe_runs(source),
@@ -161,6 +169,7 @@ def _describe_scores(source: Source, pictures: Sequence[Picture]) -> Page:
         model_sizes=None,
         counting=None,
         forecasts=None,
+        autoencoders=None,
         remarks=[],
         refits=None,
         pictures=[],

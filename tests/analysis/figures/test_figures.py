@@ -24,6 +24,9 @@ OTHERS = (
     "grokking",
     "double-descent",
     "forecasts",
+    "sae-loss",
+    "sae-pareto",
+    "sae-density",
     *ABILITIES,
 )  # have their own tests
 FIGURES = [name for name in registry.FIGURES if name not in OTHERS]

@@ -21,9 +21,9 @@ from analysis.figures.source import Source, no_points
 from analysis.figures.source import load as load_source
 from analysis.fitting.options import FitOptions
 from analysis.report.findings import Findings
-from analysis.report.forecasts import Forecasts, describe_forecasts, figure_titles
 from analysis.report.html import render
 from analysis.report.page import describe
+from analysis.report.sections.forecasts import Forecasts, describe_forecasts, figure_titles
 from analysis.studies.forecast.forecast import forecast_run
 from analysis.studies.forecast.options import ForecastOptions
 from analysis.studies.forecast.result import Forecast
