@@ -1,1 +1,1 @@
-"""Measurements of the program itself: training speed, of models (`bench`) and autoencoders (`sae`); coordinate checks."""
+"""Measurements of the program itself: training speed of models (`bench`), autoencoders (`sae`), coordinate checks."""

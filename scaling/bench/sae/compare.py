@@ -69,25 +69,35 @@ def compare_training(options: SaeBenchOptions) -> dict[str, Any]:
             read_line(lens)
             ours, theirs, scores = train_in_turns(config, options, rows, lens)
             lens_scores = read_line(lens)
-    tokens = options.steps * options.batch
-    sides = {"scaling": (ours, scores), "sae_lens": (theirs, lens_scores)}
-    return {
+    facts = {
         "kind": options.kind, "width": int(rows.shape[1]), "latents": options.latents, "l0": options.l0,
         "batch": options.batch, "tokens": options.total_steps * options.batch, "threads": threads,
-        **{
-            side: {
-                "tokens_per_second": tokens / statistics.median(turn["seconds"] for turn in turns[1:]),
-                "processor_seconds_per_million_tokens":
-                    1e6 * statistics.median(turn["processor_seconds"] for turn in turns[1:]) / tokens,
-                **values,
-            }
-            for side, (turns, values) in sides.items()
-        },
-        "speed_ratio": ratio([turn["seconds"] for turn in theirs[1:]], [turn["seconds"] for turn in ours[1:]]),
-        "processor_ratio": ratio(
-            [turn["processor_seconds"] for turn in theirs[1:]], [turn["processor_seconds"] for turn in ours[1:]]
-        ),
     }  # fmt: skip
+    return facts | compare_turns(options, {"scaling": (ours, scores), "sae_lens": (theirs, lens_scores)})
+
+
+def compare_turns(
+    options: SaeBenchOptions, sides: dict[str, tuple[list[dict[str, float]], dict[str, float]]]
+) -> dict[str, Any]:
+    """Returns speeds and scores of both, and the ratios of SAELens's seconds to ours, without the first turn.
+
+    Args:
+        options: The options.
+        sides: Seconds of each turn, and scores, of `scaling` and `sae_lens`.
+    """
+    result: dict[str, Any] = {}
+    seconds = {}
+    for side, (turns, scores) in sides.items():
+        wall, processor = ([turn[name] for turn in turns[1:]] for name in ("seconds", "processor_seconds"))
+        tokens = options.steps * options.batch
+        result[side] = {
+            "tokens_per_second": tokens / statistics.median(wall),
+            "processor_seconds_per_million_tokens": 1e6 * statistics.median(processor) / tokens, **scores,
+        }  # fmt: skip
+        seconds[side] = wall, processor
+    for i, name in enumerate(("speed_ratio", "processor_ratio")):
+        result[name] = ratio(seconds["sae_lens"][i], seconds["scaling"][i])
+    return result
 
 
 def made_activations(options: SaeBenchOptions) -> np.ndarray:

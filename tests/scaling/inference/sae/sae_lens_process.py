@@ -1,4 +1,4 @@
-"""Run as a process, `python -m tests.support.sae_lens_process FOLDER`: SAELens loads autoencoders and makes others.
+"""SAELens loads autoencoders and makes others: `python -m tests.scaling.inference.sae.sae_lens_process FOLDER`.
 
 It reads FOLDER/x.npy and the folders in FOLDER/ours, and writes FOLDER/theirs/NAME for each architecture. FOLDER/out
 has latents and outputs of each, as SAELens computes them. Importing SAELens takes many seconds.

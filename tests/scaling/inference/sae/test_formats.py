@@ -276,7 +276,7 @@ def test_saelens_and_scaling_compute_the_same_with_the_files_of_each_other(
             run, params = saved_sae(store, model, kind, scale)
             export_sae(store, run, tmp_path / "ours" / name, "sae-lens")
             expected[name] = expected_output(kind, params)
-    command = [sys.executable, "-m", "tests.support.sae_lens_process", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.scaling.inference.sae.sae_lens_process", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     for name, values in expected.items():
         assert_close(np.load(tmp_path / "out" / f"ours-{name}.npz")["output"], values)
