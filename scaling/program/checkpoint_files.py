@@ -92,8 +92,16 @@ class LocalCheckpoint:
         return f"{folder}/{STATE}"
 
     def arrays(self, manifest: dict[str, Any]) -> str:
-        """Returns where Orbax reads the arrays of a complete checkpoint."""
-        return str(self.path.absolute() / arrays_folder(manifest))
+        """Returns where Orbax reads the arrays of a complete checkpoint.
+
+        Raises:
+            OSError: A file of them is none, such as a FIFO, for whose writer Orbax would wait for ever.
+        """
+        folder = self.path.absolute() / arrays_folder(manifest)
+        for path in folder.rglob("*"):
+            if not (path.is_file() or path.is_dir()):
+                raise OSError(errno.EINVAL, "is no regular file", str(path))
+        return str(folder)
 
     def finish(self, folder: str, manifest: dict[str, Any], curve: bytes) -> None:
         """Writes the other files of a checkpoint, and gives it its name.

@@ -71,7 +71,7 @@ class Bench:
         run = run_of(path, self.folder)
         before = contents(self.folder)
         self.observation = observation = self.observe(chosen, run)
-        moved = self.misplaced(chosen, path, before, kind)
+        moved = self.misplaced(case, path, before)
         relative = path.relative_to(self.folder)
         words = {relative.as_posix(), path.name, *([run[:12], relative.parent.as_posix()] if run else [])}
         if kind.format == "folder" and detail:
@@ -141,9 +141,10 @@ class Bench:
             self.references[key] = self.observe(chosen, run)
         return self.references[key]
 
-    def misplaced(self, chosen: Command, path: Path, before: dict[str, str], kind: FileKind) -> Outcome | None:
+    def misplaced(self, case: Case, path: Path, before: dict[str, str]) -> Outcome | None:
         """Returns the fault of files that a command has written where it should not, or whose content is gone."""
-        after = contents(self.folder)
+        kind, chosen = KINDS[case.kind], command(case.command)
+        after, is_dangling = contents(self.folder), case.damage == "dangling-link"
         new = {name for name in after.keys() - before.keys() if not name.startswith(("out/", "temporary/"))}
         entries = {name.split("/")[1] for name in new if name.startswith("store/")}
         outside = {name for name in new if not name.startswith("store/") and name not in ("stdout", "stderr", "store")}
@@ -162,6 +163,7 @@ class Bench:
             gone = {name for name in gone if not name.startswith(place.relative_to(self.folder).as_posix())}
         if chosen.writes:
             gone &= {path.relative_to(self.folder).as_posix()}
+            gone = {name for name in gone if not (is_dangling and after.get(name))}  # a new file: the link held nothing
         gone = {name for name in gone if name not in ("stdout", "stderr") and not name.endswith(".verified")}
         return Outcome(outcome.LOST, ", ".join(sorted(gone))) if gone else None
 
@@ -193,7 +195,9 @@ class Bench:
         is_same, noise = self.same(observation, baseline, None, chosen), self.noise(chosen, extra, words)
         if is_same and not noise:
             return Outcome(outcome.REPAIRED, extra[-1]) if chosen.writes and named else Outcome(outcome.UNCHANGED)
-        statuses = (BAD_INPUT, FAILED) if chosen.writes and len(extra) == 1 else (BAD_INPUT,)
+        details = [line for line in extra if not line.startswith(outcome.SUMMARY)]
+        fails_alone = chosen.writes and (len(extra) == 1 or all(outcome.names(line, words) for line in details))
+        statuses = (BAD_INPUT, FAILED) if fails_alone else (BAD_INPUT,)
         is_refused = observation.status in statuses and named and extra
         is_rest_done = chosen.writes and self.same_results(observation, baseline, run, chosen)
         if is_refused and (chosen.one_run or not kind.of_run or is_rest_done):

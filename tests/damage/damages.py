@@ -47,7 +47,7 @@ def emptied(path: Path, random: Random) -> None:
 
 
 def flipped(path: Path, random: Random) -> str:
-    data = bytearray(path.read_bytes())
+    data = bytearray(path.read_bytes() or b"\0")  # an empty file gets a byte
     place, bit = random.randrange(len(data)), random.randrange(8)
     data[place] ^= 1 << bit
     path.write_bytes(data)

@@ -18,6 +18,7 @@ ALLOWED = (UNCHANGED, LEFT_OUT, ABSENT, REPAIRED, REFUSED, AS_GIVEN)
 TRACEBACK, SILENT, HANG, NOISE, LOST, OUTSIDE, STOPS, STATUS, UNNAMED = (
     "traceback", "silent change", "hang", "noise", "lost", "outside", "stops the rest", "status", "unnamed",
 )  # fmt: skip
+SUMMARY = ("skipping ", "sweep ", "for the errors: ")  # lines of a launch that count its runs
 FAULTS = (TRACEBACK, SILENT, HANG, NOISE, LOST, OUTSIDE, STOPS, STATUS, UNNAMED)
 VOLATILE = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:?\d\d| UTC|Z)?|\d\d:\d\d:\d\d|\b[0-9a-f]{40}\b\+?"
