@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from scaling.config.sae import SaeConfig
-from scaling.models.sae.functions import Params, decode, jumprelu, pre_activations, step
+from scaling.models.sae.functions import Params, decode, jumprelu, step
 from scaling.models.sae.selection import batch_threshold, keep_largest
 from scaling.models.sae.sparse import add_elements, decode_rows, is_faster, largest_pre_activations, take_rows
 
@@ -122,7 +122,9 @@ def objective(
         penalty = threshold = jnp.zeros(())
         output_BD, active_n = reconstruct_sparsely(config, params, x_BD)
     else:
-        f_Bn, penalty, threshold = activate(config, params, pre_activations(params, x_BD))
+        # the pre-activations, without a gradient of (B, D) for x - b_dec
+        bias_n = params["b_enc"] - params["b_dec"] @ params["W_enc"]
+        f_Bn, penalty, threshold = activate(config, params, x_BD @ params["W_enc"] + bias_n[None])
         output_BD, active_n = decode(params, f_Bn), jnp.sum(f_Bn > 0, 0)
     error_BD = x_BD - output_BD
     loss = jnp.mean(jnp.sum(error_BD**2, -1)) / params["variance"]
