@@ -143,6 +143,8 @@ def test_intervals_are_over_sequences() -> None:
     active = np.zeros((60, 3), int)
     active[:30, 0], active[:, 1] = 1, 8
     dense = latent_scores(active, columns["tokens"])["dense_1pct"]
+    few = latent_scores(np.array([[0, 1, 5, 0]]), np.array([20_000.0]))
+    assert [few[name].value for name in ("dead", "rare", "alive")] == [2, 1, 0.5]
     assert dense.value == pytest.approx(2 / 3) and dense.interval == (pytest.approx(2 / 3), pytest.approx(2 / 3))
 
 
