@@ -142,7 +142,8 @@ class RunConfig(ValidatedConfig):
         require_choice("RunConfig.precision", self.precision, PRECISIONS)
         self._check_model()
         self._check_schedule()
-        self._check_sae()
+        if self.sae is not None:
+            self.sae.check_run(self.model, self.optimizer, self.schedule, self.eval.every)
 
     def _check_schedule(self) -> None:
         self.schedule.check_run(self.batch, self.steps)
@@ -155,25 +156,6 @@ class RunConfig(ValidatedConfig):
                 f"ScheduleConfig.{warmup}: must end before the decay, which starts at step {self.decay_start}: "
                 "shorten one of them",
             )
-
-    def _check_sae(self) -> None:
-        sae = self.sae
-        if sae is None:
-            return
-        require(
-            self.model.kind == "decoder",
-            f"RunConfig.sae with ModelConfig.kind = {self.model.kind!r}: must be 'decoder'",
-        )
-        layers = self.model.layers
-        require(sae.layer < layers, f"SaeConfig.layer = {sae.layer}: the model has layers 0 to {layers - 1}")
-        require(
-            self.optimizer.name == "adamw", f"OptimizerConfig.name = {self.optimizer.name!r}: must be 'adamw' with sae"
-        )
-        require(not self.schedule.batch_ramp, "ScheduleConfig.batch_ramp: must be empty with sae")
-        require(
-            self.eval.every % sae.buffer == 0,
-            f"EvalConfig.every = {self.eval.every}: must be a multiple of SaeConfig.buffer = {sae.buffer}",
-        )
 
     def _check_model(self) -> None:
         kind, objective = self.model.kind, self.data.objective

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scaling.config.model import ModelConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.schedule import ScheduleConfig
 from scaling.config.validation import (
     ValidatedConfig,
     require,
@@ -56,6 +59,27 @@ class SaeConfig(ValidatedConfig):
         is_hash = run is None or (len(run) == 64 and not set(run) - set("0123456789abcdef"))
         require(is_hash, f"SaeConfig.model_run = {run!r}: must be the 64 hex digits of a run id")
         self._check_sparsity()
+
+    def check_run(
+        self, model: ModelConfig, optimizer: OptimizerConfig, schedule: ScheduleConfig, eval_every: int
+    ) -> None:
+        """Raises ConfigError if the autoencoder does not fit the other parts of its run.
+
+        Args:
+            model: The model whose activations it reads.
+            optimizer: Optimizer of the run.
+            schedule: Schedule of the run.
+            eval_every: Steps between evaluations.
+        """
+        require(model.kind == "decoder", f"ModelConfig.kind = {model.kind!r} with sae: must be 'decoder'")
+        last = model.layers - 1
+        require(self.layer <= last, f"SaeConfig.layer = {self.layer}: the model has layers 0 to {last}")
+        require(optimizer.name == "adamw", f"OptimizerConfig.name = {optimizer.name!r}: must be 'adamw' with sae")
+        require(not schedule.batch_ramp, "ScheduleConfig.batch_ramp: must be empty with sae")
+        require(
+            eval_every % self.buffer == 0,
+            f"EvalConfig.every = {eval_every}: must be a multiple of SaeConfig.buffer = {self.buffer}",
+        )
 
     def _check_sparsity(self) -> None:
         is_penalised = self.kind in PENALISED_KINDS

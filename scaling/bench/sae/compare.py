@@ -27,7 +27,7 @@ from scaling.config.run import RunConfig, learning_rate
 from scaling.config.validation import ConfigError, require
 from scaling.models.sae.functions import decode, encode, fold_scale
 from scaling.program import cpu_memory
-from scaling.program.sae import build_sae_program
+from scaling.program.sae.program import build_sae_program
 from scaling.store.sae_runs import activations_template, sae_run
 
 MAX_ROWS = 1 << 19  # of made activations: later steps read them again

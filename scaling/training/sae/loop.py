@@ -21,7 +21,7 @@ import numpy as np
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, learning_rate, run_id
 from scaling.inference.sites import Site
-from scaling.program.sae import build_sae_program
+from scaling.program.sae.program import build_sae_program
 from scaling.store.lease import Lease, LeaseHeldError, LeaseLostError
 from scaling.store.record import Record, Store
 from scaling.training import checkpointing, validation
@@ -219,7 +219,7 @@ def train_blocks(group: Group, stream: Stream) -> None:
     for run in group.runs.values():
         run.stepping_since = run.telemetry.wall.stepping_since = time.monotonic()
     while group.runs:
-        block = min(run.step for run in group.runs.values()) // first_buffer(group)
+        block = min(run.step for run in group.runs.values()) // next(iter(group.runs.values())).program.block
         waiting_since = time.monotonic()
         x_PSBD = stream.training(block)
         for run in group.runs.values():
@@ -241,11 +241,6 @@ def train_blocks(group: Group, stream: Stream) -> None:
                     end(group, name, final_record(run, Stopped()))
         group.saved_at = time.monotonic() if saves else group.saved_at
         reported_at = time.monotonic() if writes else reported_at
-
-
-def first_buffer(group: Group) -> int:
-    """Returns the steps of a block, which all runs of the group have in common."""
-    return next(iter(group.runs.values())).program.block
 
 
 def site_index(stream: Stream, config: RunConfig) -> int:
