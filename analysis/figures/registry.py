@@ -55,6 +55,7 @@ FIGURES = {
     "coordinates": FigureEntry("analysis.figures.training.coordinates"),
     "attention": FigureEntry("analysis.figures.training.attention"),
     "sae-loss": FigureEntry("analysis.figures.fits.autoencoders", ("where", *COMMON)),
+    "sae-exponents": FigureEntry("analysis.figures.fits.sae_exponents", ("where", *COMMON)),
     "sae-pareto": FigureEntry("analysis.figures.training.sae_pareto", ("where",)),
     "sae-density": FigureEntry("analysis.figures.training.sae_density", ("where",)),
     "grokking": FigureEntry("analysis.figures.training.grokking", ("level",)),

@@ -29,6 +29,7 @@ from sweeps.engines.events import Event, end_event, log_tail, parse_event, with_
 from sweeps.engines.submission import RESTARTS, DryRun, JobFile, Submission, train_command, write_configs
 from sweeps.planning.plan import FINISHED_STATUSES, shared_steps
 from sweeps.planning.sharing import sharing_graph
+from sweeps.planning.streams import worker_batches
 from sweeps.planning.workers import assign_runs, divide_cores
 
 SEPARATE = ("--place", "share=false")  # start no run from the checkpoint of another
@@ -138,10 +139,9 @@ def dry_run(submission: Submission, options: LocalOptions) -> DryRun:
     files = []
     for i, worker in enumerate(workers):
         names = [run_id(config) for config in submission.configs if run_id(config) in worker.names]
-        packed = tuple(name for name in names if name in packed_runs)
-        in_turn = tuple(name for name in names if name not in packed_runs)
-        batches = [(name,) for name in names] if options.separate else [in_turn, packed]
-        commands = [_train_command(submission, options, batch, batch is packed) for batch in batches if batch]
+        saes = [run_id(config) for config in submission.configs if config.sae is not None]
+        batches = [(name,) for name in names] if options.separate else worker_batches(names, packed_runs, saes)
+        commands = [_train_command(submission, options, batch, batch[0] in packed_runs) for batch in batches]
         prefix = f"taskset --cpu-list {','.join(map(str, sorted(worker.cores)))} " if worker.cores else ""
         text = "\n".join(prefix + shlex.join(command) for command in commands)
         title = f"# process {i} (runs: {len(names)}) is restarted after a crash; its log is {worker.log}:"
@@ -184,10 +184,10 @@ def cancel(job: Job) -> None:
 def _start(job: Job, worker: Worker) -> None:
     """Starts a child for the worker's remaining runs: first those outside packs, then the packs, then autoencoders."""
     names = tuple(name for name in job.remaining if name in worker.names)
-    packed = () if worker.unpacked else tuple(name for name in names if name in job.packed_runs)
-    in_turn = tuple(name for name in names if name not in packed and not (packed and job.remaining[name].sae))
-    worker.packed = not in_turn
-    worker.batch = names[:1] if job.options.separate else in_turn or packed
+    packed_runs = frozenset[str]() if worker.unpacked else job.packed_runs
+    saes = [name for name in names if job.remaining[name].sae is not None]
+    worker.batch = names[:1] if job.options.separate else worker_batches(names, packed_runs, saes)[0]
+    worker.packed = worker.batch[0] in packed_runs
     with worker.log.open("a") as log:
         worker.log_start = log.tell()
         worker.child = subprocess.Popen(

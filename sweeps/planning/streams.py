@@ -47,6 +47,25 @@ def worker_groups(configs: Sequence[RunConfig]) -> dict[str, str]:
     return groups
 
 
+def worker_batches(names: Sequence[str], packed: frozenset[str], saes: Sequence[str]) -> list[tuple[str, ...]]:
+    """Returns the runs that each process of a worker trains, one process after the other.
+
+    Packs of models are trained by a process of their own, so that autoencoders, which read them, are in the last one.
+
+    Args:
+        names: Run ids of the worker, in order.
+        packed: Those of runs that are trained in packs.
+        saes: Those of autoencoders.
+    """
+    last = set(saes) if packed.intersection(names) else set[str]()
+    parts = (
+        [name for name in names if name not in packed and name not in last],
+        [name for name in names if name in packed],
+        [name for name in names if name in last],
+    )
+    return [tuple(part) for part in parts if part]
+
+
 def streams(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
     """Returns the autoencoders that read each stream of activations of a model."""
     saes = [config for config in configs if config.sae is not None and config.sae.model_run is not None]

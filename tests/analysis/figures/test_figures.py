@@ -25,6 +25,7 @@ OTHERS = (
     "double-descent",
     "forecasts",
     "sae-loss",
+    "sae-exponents",
     "sae-pareto",
     "sae-density",
     *ABILITIES,

@@ -19,7 +19,7 @@ from sweeps.errors import SweepError
 from sweeps.interface.plan_table import as_text
 from sweeps.planning.plan import execution_order, plan_cost, plan_sweep
 from sweeps.planning.sharing import sharing_graph
-from sweeps.planning.streams import forward_flops, streams
+from sweeps.planning.streams import forward_flops, streams, worker_batches
 from sweeps.planning.workers import assign_runs
 from tests.support.records import record_of
 from tests.support.sweeps import CORPUS
@@ -98,3 +98,9 @@ def test_a_bad_setting_is_one_line(settings: dict[str, object], message: str) ->
     with pytest.raises(SweepError, match=message) as error:
         runs(**settings)
     assert "\n" not in str(error.value)
+
+
+def test_packs_of_models_are_trained_before_the_autoencoders_that_read_them() -> None:
+    assert worker_batches(("a", "b", "c", "s"), frozenset({"b", "c"}), ["s"]) == [("a",), ("b", "c"), ("s",)]
+    assert worker_batches(("a", "s"), frozenset({"b"}), ["s"]) == [("a", "s")]  # one process
+    assert worker_batches(("s",), frozenset(), ["s"]) == [("s",)]
