@@ -14,7 +14,7 @@ from scaling.evaluation.sae import page as latents_page
 from scaling.evaluation.sae.text import Subject
 from tests.browser.pages import opened, problems, served, unreached_controls
 from tests.support.models import VARIANTS, untrained_run
-from tests.support.saes import known_sae, random_params
+from tests.support.sae.known import known_sae, random_params
 
 pytestmark = [pytest.mark.docs, pytest.mark.slow]
 LATENTS, POSITIONS, PASSAGES = 4096, 32, 6

@@ -31,7 +31,7 @@ from tests.support.commands import ROOT
 
 CORPUS = Corpus(name="a text", tokens="cd" * 32, vocab=257, train=2_000_000)
 
-TRAINER = (sys.executable, str(ROOT / "tests" / "support" / "sweeps_trainer.py"))
+TRAINER = (sys.executable, str(ROOT / "tests" / "support" / "clusters" / "sweeps_trainer.py"))
 
 
 def small_grid() -> list[RunConfig]:

@@ -10,7 +10,7 @@ from docs.measurements.results import Column, Results, Table, Value
 from docs.measurements.session import Session
 from scaling.inference.sae.load import load_sae
 from scaling.store.record import Record, Store
-from tests.support.activations import FEATURES, noise_floor, recovered_share, write_activations
+from tests.support.sae.activations import FEATURES, noise_floor, recovered_share, write_activations
 
 MODEL = {
     "model": {"width": 64, "layers": 4, "heads": 4, "mlp_width": 192},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from scaling.commands.interface.evaluate import evaluate
 from scaling.config.placement import Placement
@@ -16,6 +17,7 @@ from scaling.store.open import as_store
 from scaling.store.record import Record, Store
 from scaling.training import loop, process
 from scaling.training.events import end_event, event_reporter
+from scaling.training.sae.loop import train_saes
 
 
 def train(
@@ -52,22 +54,18 @@ def train(
         LeaseHeldError: Another process trains the run.
         Exception: The error that made the run fail; its record has the message.
     """
-    from scaling.training.sae.loop import train_saes  # here: other runs do not need it
-
     use_code(code)
     run = resolve_code(config) if isinstance(config, RunConfig) else load_configs([config])[0]
     opened = as_store(store)
     emit = event_reporter(run, events=False, on_broken_pipe=lambda: None) if progress else lambda event: None
     process.prepare_process()
     with process.stop_signals(signal.SIGINT, at_second=signal.default_int_handler) as received:
-        should_stop = lambda: bool(received)  # noqa: E731
+        options: dict[str, Any] = {"sweep": sweep, "emit": emit, "should_stop": lambda: bool(received)}
         if run.sae is None:
-            record = loop.train(
-                run, opened, placement, sweep=sweep, emit=emit, should_stop=should_stop, evaluation=evaluation
-            )
+            record = loop.train(run, opened, placement, evaluation=evaluation, **options)
         else:
             require(evaluation is None, "evaluation: not of a sparse autoencoder: use scaling.evaluate_sae")
-            [record] = train_saes([run], opened, placement, sweep=sweep, emit=emit, should_stop=should_stop)
+            [record] = train_saes([run], opened, placement, **options)
     emit(end_event(record))
     if evaluation is not None and record.status == "done":
         evaluate(record.run_id, opened, evaluation, only_missing=True)

@@ -17,7 +17,7 @@ from analysis.fitting.options import FitOptions
 from analysis.studies.audit.audit import audit_source
 from scaling.counting.counts import parameters
 from tests.support import known_store
-from tests.support.laws import sae_store
+from tests.support.sae import store as sae_store
 
 NK = laws.find("sae-nk")
 

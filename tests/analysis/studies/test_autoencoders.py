@@ -22,7 +22,7 @@ from analysis.studies.sae_text import law_rows, optimum_lines, slope_lines
 from scaling.store.record import Store
 from scaling.store.verification import parquet
 from tests.support import known_store
-from tests.support.laws import sae_store
+from tests.support.sae import store as sae_store
 
 OPTIONS = FitOptions(bootstrap=100)
 

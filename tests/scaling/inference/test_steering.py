@@ -17,7 +17,7 @@ from scaling.inference.sae.steering import parse_steering, steering_edit, steeri
 from scaling.inference.sampling import generate
 from scaling.inference.sites import Site, SiteEdit
 from tests.support.models import FAST_COMPILE, VARIANTS, random_tokens, untrained_run
-from tests.support.saes import known_sae, random_params
+from tests.support.sae.known import known_sae, random_params
 
 MODEL = untrained_run(dataclasses.replace(VARIANTS["local and global, capped, sandwich"]), end=0)
 SAE = known_sae(

@@ -20,7 +20,7 @@ from scaling.inference.sae.steering import check_model
 from scaling.inference.sites import Site, SiteEdit
 from scaling.store.score_intervals import ratio_interval
 from tests.support.models import VARIANTS, random_tokens, untrained_run
-from tests.support.saes import identity_params, known_sae, random_params
+from tests.support.sae.known import identity_params, known_sae, random_params
 
 MODEL = untrained_run(VARIANTS["swiglu"])
 WIDTH = MODEL.model.width

@@ -11,7 +11,7 @@ from scaling.evaluation.sae.text import Subject
 from scaling.inference.activations import sites_activations
 from scaling.inference.sites import Site
 from tests.support.models import FAST_COMPILE, VARIANTS, random_tokens, untrained_run
-from tests.support.saes import known_sae, random_params
+from tests.support.sae.known import known_sae, random_params
 
 MODEL = untrained_run(VARIANTS["swiglu"])
 WIDTH = MODEL.model.width

@@ -28,7 +28,7 @@ from scaling.models.sae.functions import decode, encode
 from scaling.store.record import Record, Store
 from scaling.store.sae_runs import sae_run
 from tests.support.commands import ROOT, call_command
-from tests.support.saes import random_params
+from tests.support.sae.known import random_params
 
 WIDTH, LATENTS, SCALE = 16, 64, 0.37
 X_BD = np.random.default_rng(3).normal(1.0, 2.0, (50, WIDTH)).astype(np.float32)

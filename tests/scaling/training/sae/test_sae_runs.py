@@ -24,8 +24,8 @@ from scaling.store.record import Store
 from scaling.store.sae_runs import activations_template, sae_run
 from scaling.training.sae.loop import train_saes
 from scaling.training.sae.stream import open_stream
-from tests.support.activations import noise_floor, recovered_share, write_activations
 from tests.support.commands import ROOT, call_command
+from tests.support.sae.activations import noise_floor, recovered_share, write_activations
 from tests.support.training import train_run
 
 PLACEMENT = Placement(save_seconds=1e9)

@@ -18,7 +18,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[3]))
 from scaling.config.run import load, run_id
 from scaling.store.damaged import read_or_set_aside
 from scaling.store.origin.clock import CLOCK_FILE
