@@ -33,8 +33,7 @@ def train(
     """Trains one run to its end and returns its record; a run that is done is not trained again.
 
     A run that was interrupted resumes from its newest checkpoint. Ctrl-C, or the Interrupt button of a notebook, saves
-    a checkpoint after the current step and returns the record with status "stopped"; a second one raises
-    KeyboardInterrupt at once.
+    a checkpoint after the current step and returns the record as "stopped"; a second one raises KeyboardInterrupt.
 
     Args:
         config: The run, or the JSON file of its config; of a model, or of a sparse autoencoder (`sae_run`).
