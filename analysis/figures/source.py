@@ -27,7 +27,7 @@ from analysis.fitting.hoffmann.isoflop import IsoFlop, fit_isoflop
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.studies.conventions import Convention, compare_conventions
-from analysis.studies.learning_curves import learning_curve_health
+from analysis.studies.learning.curves import learning_curve_health
 from scaling.config.options import format_options
 from scaling.store.curves.health import SweepHealth
 from scaling.store.record import Record

@@ -11,10 +11,10 @@ import numpy as np
 
 from analysis.data.points import Points, duplicate_rows
 from analysis.format import join_names
+from analysis.solver.identifiability import MIN_SINGULAR, undetermined_names
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
 from analysis.solver.search import Solution
-from analysis.uncertainty.identifiability import MIN_SINGULAR, undetermined_names
 from analysis.uncertainty.verdicts import warning
 
 AT_BOUND = 1e-6  # relative distance from a bound, or share of a term in the loss, that counts as at the bound

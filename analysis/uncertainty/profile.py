@@ -20,9 +20,9 @@ from analysis.data.points import Points
 from analysis.laws.compute_cost import ComputeCost, optimal_path, optimal_size
 from analysis.solver.constrained import FLOOR, STEP, minimise_constrained
 from analysis.solver.differences import central_gradient
+from analysis.solver.identifiability import MIN_SINGULAR, equal_optima
 from analysis.solver.minimise import hessian
 from analysis.solver.problem import Problem
-from analysis.uncertainty.identifiability import MIN_SINGULAR, equal_optima
 from analysis.uncertainty.resampling.bootstrap import BANDWIDTH
 from analysis.uncertainty.verdicts import warning
 

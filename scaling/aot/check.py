@@ -23,10 +23,10 @@ from scaling.config.optimizer import OptimizerConfig
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, load
 from scaling.config.schedule import ScheduleConfig
-from scaling.config.tpu import TpuSlice, tpu_slice
 from scaling.config.user_code.blocks import code_sources
 from scaling.config.validation import ConfigError, canonical, require, to_dict
 from scaling.counting.peak_flops import ACCELERATORS
+from scaling.counting.tpu import TpuSlice, tpu_slice
 from scaling.store.files import DamagedFileError, read_json, user_cache_folder, write_json
 
 # libtpu must not query the metadata server or take its lock; effort -1 compiles faster, with the same memory

@@ -16,10 +16,10 @@ from jax.experimental import topologies
 from scaling.aot.hlo import collectives, kernels
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig
-from scaling.config.tpu import TpuSlice, tpu_slice
 from scaling.config.user_code import user_errors
 from scaling.config.user_code.blocks import use_code
 from scaling.config.validation import ConfigError, from_dict
+from scaling.counting.tpu import TpuSlice, tpu_slice
 from scaling.distributed import sharding
 from scaling.program.build import lower_step
 from scaling.program.step import program_shape

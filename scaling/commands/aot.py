@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
     from scaling.aot.check import as_text, check_fit, requested_config
     from scaling.config.placement import Placement
     from scaling.config.run import override, resolve_code
-    from scaling.config.tpu import tpu_slice
     from scaling.config.user_code.blocks import named_sources, use_code
+    from scaling.counting.tpu import tpu_slice
 
     topology, placement = tpu_slice(args.topology), override(Placement(), args.place, "--place")
     use_code([*args.code, *named_sources(args.set)])

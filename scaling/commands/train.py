@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaling.commands.train_job import TrainJob
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, STOPPED
@@ -181,16 +181,12 @@ def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
     from scaling.training.sae.loop import train_saes
 
     emit = event_sink(job, config)
+    options: dict[str, Any] = {"sweep": job.sweep, "emit": emit, "should_stop": job.should_stop}
     try:
-        if config.sae is not None:
-            [record] = train_saes(
-                [config], job.store, job.placement, sweep=job.sweep, emit=emit, should_stop=job.should_stop
-            )
+        if config.sae is None:
+            record = train(config, job.store, job.placement, **options, evaluation=job.evaluation)
         else:
-            record = train(
-                config, job.store, job.placement, sweep=job.sweep, emit=emit, should_stop=job.should_stop,
-                evaluation=job.evaluation,
-            )  # fmt: skip
+            [record] = train_saes([config], job.store, job.placement, **options)
     except collectives.HostLostError as error:
         collectives.exit_after_host_loss(error)
     except (lease.LeaseHeldError, lease.LeaseLostError):

@@ -10,8 +10,8 @@ from typing import Any
 
 from scaling.config.run import RunConfig, run_id
 from scaling.config.validation import ConfigError, UnknownFieldError, one_line, to_dict
-from scaling.store.config_cache import run_config_from_dict
 from scaling.store.files import DamagedFileError, NewerFileError, read_json
+from scaling.store.verification.config_cache import run_config_from_dict
 
 SWEEP_REMEDY = "`python -m sweeps launch` of the sweep writes it again; or restore the file from a copy"
 RUN_ID = re.compile("[0-9a-f]{64}")

@@ -14,8 +14,8 @@ from scaling.config import exit_status
 from scaling.config.options import add_options, read_options
 from scaling.config.placement import Placement
 from scaling.config.run import override
-from scaling.config.tpu import tpu_slice
 from scaling.config.validation import to_dict
+from scaling.counting.tpu import tpu_slice
 from scaling.store.damaged import print_damaged
 from scaling.store.record import Store
 from sweeps.commands import options as shared

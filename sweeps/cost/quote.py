@@ -113,14 +113,14 @@ def slice_chips(name: str, kind: str, size: str, name_units: float) -> int:
 
     Args:
         name: Name of the slice, for messages.
-        kind: Kind of chip, a TPU generation (scaling/config/tpu.py) or one that the price table adds.
+        kind: Kind of chip, a TPU generation (scaling/counting/tpu.py) or one that the price table adds.
         size: Number in the name.
         name_units: For kinds that the price table adds: ratio of the number in the name to the number of chips.
 
     Raises:
         SweepError: There is no slice of that size.
     """
-    from scaling.config.tpu import GENERATIONS, count_chips
+    from scaling.counting.tpu import GENERATIONS, count_chips
 
     if kind in GENERATIONS:
         if size not in map(str, GENERATIONS[kind].slices):

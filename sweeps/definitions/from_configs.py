@@ -14,7 +14,7 @@ from scaling.config.os_errors import open_file
 from scaling.config.run import RunConfig, run_id
 from scaling.config.text import printable
 from scaling.config.validation import ConfigError
-from scaling.store.config_cache import run_config_from_dict
+from scaling.store.verification.config_cache import run_config_from_dict
 from sweeps.definitions.definition import Definition
 from sweeps.definitions.from_code import with_block_hashes
 from sweeps.errors import SweepError

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.config import exit_status
-from scaling.config.tpu import TpuSlice, tpu_slice
+from scaling.counting.tpu import TpuSlice, tpu_slice
 from sweeps.engines.job_names import bucket_name
 from sweeps.engines.submission import RESTARTS
 from sweeps.engines.trunks import STORE_MOUNT, TrunkSpec

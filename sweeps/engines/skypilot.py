@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.config import exit_status
-from scaling.config.tpu import TpuSlice, tpu_slice
+from scaling.counting.tpu import TpuSlice, tpu_slice
 from scaling.store.files import write_atomic
 from sweeps.engines import cluster_jobs
 from sweeps.engines.cluster_jobs import FAILED, RUNNING, SUCCEEDED, WAITING, Job, JobState

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.config.tpu import TpuSlice
+from scaling.counting.tpu import TpuSlice
 from sweeps.cost.memory import Devices
 from sweeps.engines.gke_manifest import GkeOptions
 from sweeps.engines.local import LocalOptions

@@ -20,7 +20,7 @@ from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, load, source_of_study
-from analysis.studies.learning_rates import RateCurve, Size, rate_curves, rate_curves_of_table
+from analysis.studies.learning.rates import RateCurve, Size, rate_curves, rate_curves_of_table
 
 PARAMETRIZATIONS = ("standard", "mup", "completep")
 PARAMETRIZATION_NAMES = {"standard": "standard", "mup": "muP", "completep": "CompleteP"}

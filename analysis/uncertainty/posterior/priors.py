@@ -24,9 +24,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import truncnorm
 
+from analysis.solver.identifiability import start_spread
 from analysis.solver.objective import Objective
 from analysis.solver.problem import Problem
-from analysis.uncertainty.identifiability import start_spread
 
 NOISE_MEDIAN, NOISE_LOG_STD = 0.005, 1.5
 DOF_SHAPE, DOF_RATE = 2.0, 0.1

@@ -12,10 +12,10 @@ from scipy.special import digamma, polygamma
 
 from analysis.data.points import Points
 from analysis.errors import FitError
+from analysis.solver.identifiability import equal_optima
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
-from analysis.uncertainty.identifiability import equal_optima
 from analysis.uncertainty.resampling.score_noise import JEFFREYS, estimate_noise
 
 MIN_GROUPS = 5  # smallest number of groups, sizes or runs for resampling by group, size or run
@@ -117,10 +117,7 @@ def choose_resampling(resampling: str, points: Points) -> str:
 def sample_parameters(
     problem: Problem, u_P: np.ndarray, points: Points, count: int, seed: int, resampling: str
 ) -> dict[str, np.ndarray]:
-    """Refits the law to bootstrap samples of the points.
-
-    A refit starts at the optimum, where the points determine the parameters. Where they do not, refits would stay near
-    the optimum that was found, and each starts at another of the `equal_optima`.
+    """Refits the law to bootstrap samples of the points, from the optimum, or from `equal_optima` if there are several.
 
     Args:
         problem: The law on points.
@@ -154,7 +151,7 @@ def sample_parameters(
         return _newton_samples(problem, u_P, count, seed, labels_n)
     rng, n = np.random.default_rng(seed), len(points)
     block = max(1, MAX_ELEMENTS // n)
-    optima = equal_optima(problem, u_P)
+    optima = equal_optima(problem, u_P)  # from one of them, refits would not reach the others
     start_BP = optima[np.random.default_rng(seed).integers(len(optima), size=count)]
     u_BP: list[np.ndarray] = []
     for start in range(0, count, block):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.studies.learning_rates import rate_curves
+from analysis.studies.learning.rates import rate_curves
 from docs.measurements.results import Column, Results, Table, Value
 from docs.measurements.session import Session
 from scaling.store.record import Store

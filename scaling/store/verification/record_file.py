@@ -9,10 +9,10 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError, UnknownFieldError, one_line, shown
-from scaling.store.config_cache import run_config_from_dict
 from scaling.store.files import DamagedFileError, NewerFileError, parse_json, read_bytes
 from scaling.store.verification.agreement import disagreement
 from scaling.store.verification.checksum import has_right_checksum, is_as_written
+from scaling.store.verification.config_cache import run_config_from_dict
 from scaling.store.verification.fields import RECORD_FIELDS, wrong_field
 
 RECORD_REMEDY = (

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.data.options import ReadOptions
 from analysis.errors import DataError
-from analysis.studies.learning_rates import rate_curves_of_table
+from analysis.studies.learning.rates import rate_curves_of_table
 from tests.support.commands import PUBLISHED, call_command
 
 RATES = np.geomspace(1e-4, 1e-1, 7)

@@ -16,9 +16,9 @@ from scaling.aot.worker import parse_bytes, parse_memory_error
 from scaling.config.placement import Placement
 from scaling.config.presets import preset
 from scaling.config.run import RunConfig, override
-from scaling.config.tpu import GENERATIONS, tpu_slice
 from scaling.config.validation import ConfigError
 from scaling.counting.counts import parameters
+from scaling.counting.tpu import GENERATIONS, tpu_slice
 from scaling.program.build import build_program
 from tests.support.commands import command
 

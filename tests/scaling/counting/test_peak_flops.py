@@ -2,8 +2,8 @@
 
 import pytest
 
-from scaling.config.tpu import GENERATIONS
 from scaling.counting.peak_flops import ACCELERATORS, accelerator_of_kind, device_peak_flops
+from scaling.counting.tpu import GENERATIONS
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from scaling.config.exit_status import CAPPED
-from scaling.config.tpu import GENERATIONS, tpu_slice
 from scaling.config.validation import ConfigError
 from scaling.counting.peak_flops import ACCELERATORS
+from scaling.counting.tpu import GENERATIONS, tpu_slice
 from scaling.store.record import Record, Store
 from sweeps.__main__ import main
 from sweeps.commands.launch import launch_slice

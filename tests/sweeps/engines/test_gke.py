@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from scaling.config.run import RunConfig, prefix_id, run_id
-from scaling.config.tpu import GENERATIONS, tpu_slice
 from scaling.config.validation import ConfigError
+from scaling.counting.tpu import GENERATIONS, tpu_slice
 from scaling.store.record import Record, Store
 from sweeps.engines import cluster_jobs, gke, job_names
 from sweeps.errors import SweepError

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from scaling.config.run import RunConfig
-from scaling.config.tpu import tpu_slice
+from scaling.counting.tpu import tpu_slice
 from tests.support.clusters import cloud
 from tests.support.clusters.gke import dry_run_jobset, job_spec
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scaling.config.run import RunConfig, override, run_id
-from scaling.config.tpu import tpu_slice
+from scaling.counting.tpu import tpu_slice
 from scaling.store.record import Record, Store
 from sweeps.engines import cluster_jobs, job_names, skypilot
 from sweeps.errors import SweepError

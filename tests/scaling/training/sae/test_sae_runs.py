@@ -157,21 +157,21 @@ def test_l0_falls_strictly_over_three_decades_of_the_coefficient(kind: str, top:
 
 @pytest.mark.slow
 def test_dead_latents_recover(tmp_path: Path) -> None:
-    """Latents whose biases are planted far below 0 come back with the auxiliary loss, and stay dead without."""
+    """Of latents planted with pre-activations too small to be selected, most come back, and few without the loss."""
     store, path = Store(tmp_path / "store"), write_activations(tmp_path / "x.npy", 60_000)
     shares = {}
     for auxiliary in (1 / 32, 0.0):
-        fields = {"latents": 64, "l0": 3, "dead_tokens": 2000, "auxiliary": auxiliary, "auxiliary_latents": 32}
+        fields = {"latents": 40, "l0": 3, "dead_tokens": 2000, "auxiliary": auxiliary, "auxiliary_latents": 32}
         config = file_run(store, path, fields, tokens=400_000, lr=3e-3)
         program, _ = build_sae_program(config, PLACEMENT)
         stream = open_stream([config], store, PLACEMENT)
         state = program.init(0, stream.training(0)[0, 0])
-        state["params"]["W_enc"] = state["params"]["W_enc"].at[:, :32].mul(0.05)
+        state["params"]["W_enc"] = state["params"]["W_enc"].at[:, :28].mul(0.05)
         for block in range(config.steps // 8):
             rates = np.full(8, config.optimizer.lr, np.float32)
             state, _ = program.step(state, stream.training(block)[0], rates, np.int32(8))
-        shares[auxiliary] = float(np.mean(np.asarray(state["inactive_tokens_n"])[:32] > 2000))
-    assert shares[0.0] > 0.5 and shares[1 / 32] < 0.2, shares
+        shares[auxiliary] = float(np.mean(np.asarray(state["inactive_tokens_n"])[:28] > 2000))
+    assert shares[0.0] > 0.5 and shares[1 / 32] < 0.3, shares
 
 
 @pytest.mark.slow

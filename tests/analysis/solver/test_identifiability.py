@@ -10,11 +10,11 @@ from analysis.fitting.options import FitOptions
 from analysis.fitting.parametric import make_problem
 from analysis.fitting.result import Fit
 from analysis.laws.loss.chinchilla import CHINCHILLA, chinchilla
+from analysis.solver.identifiability import equal_optima, undetermined_directions, undetermined_names
 from analysis.solver.objective import make_objective
 from analysis.solver.problem import Problem
 from analysis.studies.simulations.law_prior import KINDS, Sweep, draw_sweep
 from analysis.uncertainty.diagnostics import check_design
-from analysis.uncertainty.identifiability import equal_optima, undetermined_directions, undetermined_names
 from analysis.uncertainty.profile import Axis, profile_axes
 
 OPTIONS = FitOptions(bootstrap=200, checks=False)
