@@ -35,6 +35,7 @@ class LineStyle(TypedDict, total=False):
     zorder: float
     marker: str
     markersize: float
+    drawstyle: str
 
 
 class PointStyle(TypedDict, total=False):

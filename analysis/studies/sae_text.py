@@ -14,7 +14,7 @@ def law_rows(study: SaeStudy) -> list[tuple[str, ...]]:
     Args:
         study: The laws.
     """
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for law in study.laws:
         low, high = exponent_interval(law, study.level)
         fitted = (law.fit.law, f"{law.exponents[0]:.3g}", f"{low:.3g} to {high:.3g}") if law.fit else ("none", "", "")

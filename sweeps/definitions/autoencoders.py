@@ -38,7 +38,8 @@ def autoencoders(
     layer: int | None = None,
     site: str = "residual",
     tokens: float = 1e6,
-    batch_tokens: int = 1024,
+    batch_tokens: int = 512,
+    rate: float = 0.005,
 ) -> list[RunConfig]:
     """Sparse autoencoders: model sizes × latents × active latents × kinds, after the models, if these are missing.
 
@@ -55,14 +56,16 @@ def autoencoders(
         site: Site of the layer: residual, attention or mlp.
         tokens: Training tokens of each autoencoder.
         batch_tokens: Tokens per step.
+        rate: Peak learning rate, above the default of `scaling sae train`: with few steps, a low rate leaves large
+            dictionaries further from their minimum than small ones.
     """
     models = [model_run(width, corpus, ratio, seed, rule_set) for width in widths]
     saes = []
     for model, kind, n, k in itertools.product(models, kinds, latents, l0):
-        at = max(0, model.model.layers // 2 - 1) if layer is None else layer
+        at = model.model.layers // 2 if layer is None else layer
         fields = {"kind": kind, "latents": n, "l0": k, "layer": at, "site": site}
         try:
-            run = sae_run(model, fields, tokens=tokens, batch_tokens=batch_tokens, seed=seed)
+            run = sae_run(model, fields, tokens=tokens, batch_tokens=batch_tokens, lr=rate, seed=seed)
         except ConfigError as error:
             allowed = f"kinds are {', '.join(SAE_KINDS)}, sites {', '.join(SITES)}"
             raise SweepError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -88,7 +89,7 @@ def _active(law: ModelLaw) -> np.ndarray:
     return np.unique(np.round(law.fit.points["k"]))
 
 
-def _draw_law(axes: Axes, law: ModelLaw, colors: dict[float, object]) -> None:
+def _draw_law(axes: Axes, law: ModelLaw, colors: dict[float, Any]) -> None:
     fit = law.fit
     assert fit is not None and fit.form is not None
     points = fit.points

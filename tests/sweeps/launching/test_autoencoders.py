@@ -42,7 +42,7 @@ sys.exit(launch(store, "sae", tiny_sweep(corpus), corpus))
 
 def tiny_sweep(corpus: Corpus) -> list[RunConfig]:
     """Two models and two autoencoders of each."""
-    return autoencoders(corpus, widths=(16, 24), ratio=10.0, latents=(32, 64), l0=(4,), tokens=40_960)
+    return autoencoders(corpus, widths=(16, 24), ratio=10.0, latents=(32, 64), l0=(4,), tokens=20_480)
 
 
 def launch_when_free(store: Store, configs: list[RunConfig], corpus: Corpus) -> int:

@@ -39,7 +39,7 @@ def test_models_are_runs_of_quickstart_and_come_before_their_autoencoders() -> N
     saes = [config for config in ordered if config.sae is not None]
     assert len(models) == 3 and len(saes) == 12
     assert all(position[config.sae.model_run] < position[run_id(config)] for config in saes)
-    assert {config.sae.layer for config in saes} == {0}  # the first of two
+    assert {config.sae.layer for config in saes} == {1}  # of two
 
 
 def test_one_worker_trains_a_model_and_its_autoencoders_in_this_order() -> None:
@@ -66,7 +66,7 @@ def test_a_plan_and_its_quote_count_one_forward_pass_of_each_model() -> None:
     tokens, parts = first[0].tokens, run_flops(dataclasses.replace(first[0], sae=None))
     assert len(others) == 2 and tokens == max(config.tokens for config in first)
     per_layer = sum(parts[f"{part}_forward"] for part in ("attention_projections", "attention_causal", "mlp"))
-    assert forward_flops(first) == per_layer // 2  # the first of two layers
+    assert forward_flops(first) == per_layer  # of both layers
     assert cost["flops_activations"] == sum(map(forward_flops, [first, *others])) == cost["flops_activations_left"]
     assert "activations: 3 streams" in as_text(plan)
     priced = priced_slice("v5e-4")
