@@ -61,7 +61,7 @@ def compare_training(options: SaeBenchOptions) -> dict[str, Any]:
         settings = {
             "activations": str(path.absolute()), "kind": options.kind, "latents": options.latents, "l0": options.l0,
             "batch": options.batch, "rounds": options.rounds, "steps": options.steps, "threads": threads,
-            "seed": options.seed, "held_out": HELD_OUT,
+            "seed": options.seed, "lr": options.lens_lr, "held_out": HELD_OUT,
         }  # fmt: skip
         (Path(name) / "settings.json").write_text(json.dumps(settings))
         config = bench_config(options, rows.shape[1])
@@ -242,7 +242,7 @@ def held_out_scores(config: RunConfig, params: Any, x_BD: np.ndarray) -> dict[st
     """
     assert config.sae is not None
     folded = fold_scale(params)
-    f_Bn = encode(folded, config.sae.kind, x_BD, config.sae.l0)
+    f_Bn = encode(folded, config.sae.kind, jax.device_put(x_BD), config.sae.l0)
     error = float(np.sum((np.asarray(decode(folded, f_Bn)) - x_BD) ** 2, dtype=np.float64))
     variance = float(np.sum((x_BD - x_BD.mean(0)) ** 2, dtype=np.float64))
     return {"explained_variance": 1 - error / variance, "l0": float(np.mean(np.sum(np.asarray(f_Bn) > 0, 1)))}

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 NORM_BATCHES = 8  # that the scale of the activations is estimated from
-LEARNING_RATE = 3e-4  # SAELens's default
 DECAY = 0.2  # share of the steps at the end in which the learning rate falls
 
 
@@ -46,7 +45,7 @@ def make_trainer(settings: dict[str, Any], width: int, batches: Iterator[Any]) -
     """Returns SAELens's trainer of an autoencoder.
 
     Args:
-        settings: Kind, latents, l0, batch, rounds and steps.
+        settings: Kind, latents, l0, batch, rounds, steps and lr.
         width: Width of the activations.
         batches: Iterator over batches.
     """
@@ -66,7 +65,7 @@ def make_trainer(settings: dict[str, Any], width: int, batches: Iterator[Any]) -
     steps = settings["rounds"] * settings["steps"]
     trainer_config = SAETrainerConfig(
         total_training_samples=steps * settings["batch"], train_batch_size_samples=settings["batch"],
-        lr=LEARNING_RATE, lr_decay_steps=max(1, int(DECAY * steps)), lr_end=LEARNING_RATE / 10,
+        lr=settings["lr"], lr_decay_steps=max(1, int(DECAY * steps)), lr_end=settings["lr"] / 10,
         n_batches_for_norm_estimate=NORM_BATCHES,
     )  # fmt: skip
     return sae_lens.SAETrainer(trainer_config, getattr(sae_lens, f"{name}TrainingSAE")(config), batches)

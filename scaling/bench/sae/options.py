@@ -23,6 +23,7 @@ class SaeBenchOptions:
     rounds: int = option(25, "turns of each of the two, the first not measured")
     steps: int = option(8, "steps of a turn")
     activations: str = option("", "FILE.npy of float32 (rows, width) (default: sparse sums of a known dictionary)")
+    lens_lr: float = option(3e-4, "learning rate of SAELens (its default; here: that of `sae train`)")
     threads: int = option(0, "threads of each (default: one per core)")
     seed: int = option(0, "seed of the parameters and of the activations")
 
@@ -31,6 +32,7 @@ class SaeBenchOptions:
         require_choice("--kind", self.kind, SAE_KINDS)
         for name, least in {"width": 2, "latents": 2, "batch": 1, "rounds": 3, "steps": 1, "threads": 0}.items():
             require(getattr(self, name) >= least, f"--{name} {getattr(self, name)}: must be {least} or more")
+        require(self.lens_lr > 0, f"--lens-lr {self.lens_lr:g}: must be above 0")
         require(0 < self.l0 <= self.latents, f"--l0 {self.l0:g}: must be above 0 and at most --latents {self.latents}")
 
     @property
