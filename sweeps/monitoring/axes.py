@@ -12,7 +12,12 @@ SIZES = ("N", "D", "budget")  # of a planned run, beside its config
 LABELS = ("data.corpus", "data.tokens", "budget", "steps")  # fields that follow from others or from the corpus
 PREFERRED = ("N", "D", "optimizer.lr", "batch", "data.unique")  # preferred for x among fields with as many values
 MAX_CURVES = 8  # largest number of curves for a sweep without budgets
-NAMES = {"N": "N, parameters", "D": "D, tokens", "optimizer.lr": "learning rate", "batch": "batch, sequences"}
+MAX_SAE_CURVES = 12  # models × active latents
+SAE_FIELDS = ("model.width", "sae.l0", "sae.kind", "sae.site", "sae.layer", "sae.coefficient", "optimizer.lr")
+LOSS = "held-out loss, nats per token"
+SAE_LOSS = "held-out squared error of autoencoders, relative to the variance"
+NAMES = {"N": "N, parameters", "D": "D, tokens", "optimizer.lr": "learning rate", "batch": "batch, sequences",
+         "sae.latents": "latents"}  # fmt: skip
 
 
 def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
@@ -21,7 +26,10 @@ def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
     With budgets, x is N, and the curves are separated by budget and by every other field (except the seed) that differs
     between runs of one budget and width. Otherwise x is the numeric field with most values, and the curves are
     separated by the fields that distinguish most runs of equal x, with at most MAX_CURVES curves.
+    Of a sweep with sparse autoencoders, only these are drawn, against their latents; `loss` says what they have.
     """
+    if saes := [entry for entry in entries if entry["config"].get("sae")]:
+        return {"x": "sae.latents", "by": _sae_fields(saes), "loss": SAE_LOSS}
     if any(entry.get("budget") is not None for entry in entries):
         return {"x": "N", "by": _budget_fields(entries)}
     rows = fields(entries)
@@ -34,6 +42,15 @@ def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
     while best := _most_separating(rows, x, by, [name for name in varying if name not in (x, *by)]):
         by.append(best)
     return {"x": x, "by": by}
+
+
+def _sae_fields(entries: list[dict[str, Any]]) -> list[str]:
+    """Returns the fields that separate autoencoders of one number of latents."""
+    rows = all_fields(entries)
+    by: list[str] = []
+    while best := _most_separating(rows, "sae.latents", by, [f for f in SAE_FIELDS if f not in by], MAX_SAE_CURVES):
+        by.append(best)
+    return by
 
 
 def _budget_fields(entries: list[dict[str, Any]]) -> list[str]:
@@ -154,6 +171,8 @@ def loss_curves(rows: list[Row], most: int | None = None) -> dict[tuple[Any, ...
     """
     curves: dict[tuple[Any, ...], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
+        if row.get("x", 0) is None:  # a model beside its autoencoders
+            continue
         curve = curves[tuple(row["by"])]
         if row["state"] == "done" and "loss" in row and _is_number(row["x"]):
             curve[row["x"]].append(row["loss"])

@@ -18,7 +18,7 @@ from scaling.store.files import DamagedFileError, write_atomic
 from scaling.store.origin.paths import public_path
 from scaling.store.record import Store
 from sweeps.format import duration, short_count
-from sweeps.monitoring.axes import NAMES, Row, loss_curves
+from sweeps.monitoring.axes import LOSS, NAMES, Row, loss_curves
 from sweeps.monitoring.health import health_lines
 from sweeps.monitoring.machine import machine_cells, machine_lines
 from sweeps.monitoring.svg import Axis, Chart, Curve, colours, lay_out
@@ -127,10 +127,10 @@ def losses(status: dict[str, Any]) -> Drawing:
     note = ""
     if by:
         note = ", ".join(["One curve per budget, in FLOPs", *by[1:]]) if isoflop else f"Curves by {', '.join(by)}"
-        undrawn = len({tuple(run["by"]) for run in status["runs"]}) - len(points)
+        undrawn = len({tuple(run["by"]) for run in status["runs"] if run["x"] is not None}) - len(points)
         note += f"; {undrawn} more are not drawn." if undrawn else "."
     log = all(value > 0 for curve in points.values() for value, _ in curve)
-    y = Axis(name=f"held-out loss, {NATS}", log=False, text=_loss_text)
+    y = Axis(name=status["axes"].get("loss", LOSS), log=False, text=_loss_text)
     return Drawing(
         title=title, chart=lay_out(curves, Axis(name=NAMES.get(x, x), log=log, text=short_count), y, title), note=note
     )
@@ -147,7 +147,7 @@ def learning(store: Store, status: dict[str, Any]) -> Drawing | None:
         store: The store with the runs.
         status: `status.status` of the sweep.
     """
-    started = [run for run in status["runs"] if run["state"] != "waiting"]
+    started = [run for run in status["runs"] if run["state"] != "waiting" and "sae" not in run]
     chosen = _spread(started)
     sizes = sorted({run["N"] for run in chosen})
     palette = dict(zip(sizes, colours(len(sizes), ordered=True), strict=True))

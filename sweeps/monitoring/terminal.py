@@ -13,7 +13,7 @@ from rich.text import Text
 
 from scaling.config.text import printable
 from sweeps.format import duration, short_count, text_table
-from sweeps.monitoring.axes import NAMES, Row, loss_curves, sorted_keys
+from sweeps.monitoring.axes import LOSS, NAMES, Row, loss_curves, sorted_keys
 from sweeps.monitoring.braille import LETTERS, PlotAxes, plot
 from sweeps.monitoring.health import health_lines
 from sweeps.monitoring.machine import machine_lines, share, slow_steps
@@ -126,7 +126,7 @@ def losses_table(status: dict[str, Any], width: int) -> list[Text]:
         width: Characters of a line.
     """
     runs, by = [run for run in status["runs"] if "budget" in run], status["axes"]["by"]
-    if not runs:
+    if not runs or "loss" in status["axes"]:  # autoencoders have no budgets
         return []
     text, note = isoflop_table(runs, by), "(held-out loss, nats per token; *: lowest of its row)"
     if max(map(len, text.splitlines())) > width:
@@ -231,7 +231,7 @@ def loss_plot(status: dict[str, Any], width: int, height: int) -> list[Text]:
         legend.append(Text(f"; {', '.join(by)}:"))
         for i, key in enumerate(curves):
             legend.append(Text(f"  {LETTERS[i]} {label(key)}", COLOURS[i % len(COLOURS)]))
-    return [Text(), Text("held-out loss, nats per token", "dim"), *lines, *_wrap(legend, width)]
+    return [Text(), Text(status["axes"].get("loss", LOSS), "dim"), *lines, *_wrap(legend, width)]
 
 
 def label(key: Iterable[Any]) -> str:

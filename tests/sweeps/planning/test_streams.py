@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scaling.config.run import RunConfig, run_id
-from scaling.counting.counts import run_flops
-from scaling.store.record import Store
+from scaling.counting.counts import run_flops, run_parameters
+from scaling.store.record import Record, Store
 from sweeps.cost.compiled_time import quote_plan
 from sweeps.cost.quote import priced_slice, quote_flops
 from sweeps.definitions import DEFINITIONS
@@ -17,6 +17,10 @@ from sweeps.definitions.quickstart import quickstart
 from sweeps.engines.trunks import runs_by_trunk
 from sweeps.errors import SweepError
 from sweeps.interface.plan_table import as_text
+from sweeps.launching.launch import write_sweep
+from sweeps.monitoring.axes import loss_curves
+from sweeps.monitoring.status import status
+from sweeps.monitoring.terminal import as_text as as_status_text
 from sweeps.planning.plan import execution_order, plan_cost, plan_sweep
 from sweeps.planning.sharing import sharing_graph
 from sweeps.planning.streams import forward_flops, streams, worker_batches
@@ -104,3 +108,21 @@ def test_packs_of_models_are_trained_before_the_autoencoders_that_read_them() ->
     assert worker_batches(("a", "b", "c", "s"), frozenset({"b", "c"}), ["s"]) == [("a",), ("b", "c"), ("s",)]
     assert worker_batches(("a", "s"), frozenset({"b"}), ["s"]) == [("a", "s")]  # one process
     assert worker_batches(("s",), frozenset(), ["s"]) == [("s",)]
+
+
+def test_a_status_draws_autoencoders_against_latents_and_compares_the_curves_of_models_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    configs = execution_order(runs())
+    write_sweep(store, "sae", plan_sweep(configs, CORPUS))
+    for config in configs:
+        final = {"loss": 0.1, "val_l0": config.sae.l0} if config.sae else {"loss": 2.0}
+        final |= {"step": config.steps, "tokens": config.tokens}
+        counts = {"params": run_parameters(config), "flops": run_flops(config)}
+        store.write(Record(run_id=run_id(config), config=config, status="done", sweep="sae", final=final, **counts))
+    shown = status(store, "sae")
+    assert shown["axes"]["x"] == "sae.latents" and shown["axes"]["by"] == ["model.width", "sae.l0"]
+    curves = loss_curves(shown["runs"])
+    assert sorted(curves) == [(width, k) for width in (32, 48, 64) for k in (4, 8)]
+    assert all([x for x, _ in points] == [128, 256] for points in curves.values())
+    text = as_status_text(shown)
+    assert "held-out squared error of autoencoders" in text and "nats" not in text
