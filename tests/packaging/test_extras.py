@@ -45,6 +45,7 @@ pytestmark = pytest.mark.docs
         ("analysis fit runs.csv --law chinchilla --intervals posterior", "numpyro", "bayes"),
         ("scaling train run.json --store gs://bucket/store", "fsspec", "cloud"),
         ("sweeps status quickstart --store s3://bucket/store", "s3fs", "cloud"),
+        ("scaling bench sae", "sae_lens", "sae-lens"),
         ("scaling aot run.json --topology v5e-4", "libtpu", "tpu"),
         ("sweeps check quickstart --topology v5e-4 --store S", "libtpu", "tpu"),
     ],
