@@ -45,6 +45,7 @@ PLANS: dict[str, tuple[str, tuple[str, ...]]] = {  # corpus and settings
     "seeds": (MARKOV, (*SMALL, "widths=32", "count=3", "mup=16")),
     "compare": (MARKOV, (*SMALL, "change=mlp=gelu,tied=true", "budgets=1e11", "sizes=2")),
     "grokking": ("modular:p=23,op=add,fraction=0.7,seed=0", ("seeds=2", "steps=500")),
+    "sae": (MARKOV, ("widths=16,24", "latents=32,64", "l0=4,8", "kinds=topk,jumprelu", "tokens=1e5")),
     "double-descent": (
         "labels:classes=4,examples=100,held=100,noise=0.3,length=6,symbols=8,blur=0.25",
         ("widths=4,8", "seeds=2", "steps=100"),

@@ -28,7 +28,7 @@ def measure(session: Session) -> Results:
             "main": Table(
                 [Column("parameters of the model", ","), Column("autoencoders"), Column("exponent of n", ".3f"),
                  Column("verdict")],
-                [[model["N"], model["runs"], exponent(model), verdict(model)] for model in models],
+                [[int(model["N"]), model["runs"], exponent(model), verdict(model)] for model in models],
             ),
             "law": Table(
                 [Column("parameters of the model", ","), Column("parameter"), Column("estimate", ".3g")],
@@ -72,13 +72,13 @@ def parameters(model: dict[str, Any]) -> list[list[Any]]:
     fit = model.get("fit")
     if fit is None:
         return []
-    return [[model["N"], name, [value, *fit["intervals"][name]]] for name, value in fit["params"].items()]
+    return [[int(model["N"]), name, [value, *fit["intervals"][name]]] for name, value in fit["params"].items()]
 
 
 def optima(model: dict[str, Any]) -> list[list[Any]]:
     """Returns the compute-optimal number of latents of a model at each k, or why there is none."""
     return [
-        [model["N"], o["k"], None, None, o["error"]] if "error" in o
-        else [model["N"], o["k"], [o["latents"], *o["latents_interval"]], [o["a"], *o["interval"]], ""]
+        [int(model["N"]), o["k"], None, None, o["error"]] if "error" in o
+        else [int(model["N"]), o["k"], [o["latents"], *o["latents_interval"]], [o["a"], *o["interval"]], ""]
         for o in model["optimal_latents"]
     ]  # fmt: skip
