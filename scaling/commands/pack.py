@@ -176,5 +176,6 @@ def train_group(job: TrainJob, group: Sequence[RunConfig]) -> tuple[int, list[Ru
     held_elsewhere = [config for config in group if run_id(config) not in recorded]
     if "stopped" in statuses:
         return STOPPED, held_elsewhere
-    status = DONE if job.evaluation is None else evaluate.after_training(job.evaluation, job.store, recorded)
+    evaluation = job.evaluation if group[0].sae is None else None  # tasks are for models
+    status = DONE if evaluation is None else evaluate.after_training(evaluation, job.store, recorded)
     return max(status, FAILED if "failed" in statuses else DONE), held_elsewhere

@@ -205,7 +205,9 @@ def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
     emit(end_event(record))
     if record.status == "stopped":
         return STOPPED
-    return DONE if job.evaluation is None else evaluate.after_training(job.evaluation, job.store, [record.run_id])
+    if job.evaluation is None or config.sae is not None:  # tasks are for models
+        return DONE
+    return evaluate.after_training(job.evaluation, job.store, [record.run_id])
 
 
 def error_status(error: Exception) -> int:
