@@ -50,7 +50,7 @@ def optimum_lines(study: SaeStudy) -> list[str]:
                 continue
             (low, high), (least, most) = optimum.interval, optimum.latents_interval
             lines.append(
-                f"{name}: n* = {count(optimum.latents)} [{count(least)}, {count(most)}] at {optimum.compute:.3g} FLOPs, "
+                f"{name}: n* = {count(optimum.latents)} [{count(least)}, {count(most)}] at C = {optimum.compute:.3g}, "
                 f"n* ∝ C^{optimum.a:.3g} [{low:.3g}, {high:.3g}]"
             )
             notes.append(optimum.note.rpartition("; ")[0] if "is left out" in optimum.note else optimum.note)
