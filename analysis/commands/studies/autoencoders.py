@@ -12,7 +12,7 @@ from analysis.fitting.options import COMMON, FitOptions
 from scaling.config.options import add_options, read_options
 
 if TYPE_CHECKING:
-    from analysis.studies.autoencoders import SaeStudy
+    from analysis.studies.saes.exponents import SaeStudy
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     options, reading = read_options(FitOptions, arguments), read_options(ReadOptions, arguments)
     from analysis.format import json_ready  # here, so that --help stays fast
-    from analysis.studies.autoencoders import study_autoencoders
+    from analysis.studies.saes.exponents import study_autoencoders
 
     study = study_autoencoders(arguments.source, options, reading)
     return write_result(json_ready(study.to_json()), arguments, lambda: _print(study))
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print(study: SaeStudy) -> None:
     from analysis.format import aligned
-    from analysis.studies.sae_text import HEAD, law_rows, optimum_lines, slope_lines, verdict_lines
+    from analysis.studies.saes.text import HEAD, law_rows, optimum_lines, slope_lines, verdict_lines
 
     print_text(f"sparse autoencoders of {study.source}: L(n, k) by model, {study.level:.0%} intervals")
     print_text(aligned([HEAD, *law_rows(study)]))

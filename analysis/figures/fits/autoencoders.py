@@ -16,7 +16,7 @@ from analysis.figures.fits.common import linestyle
 from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 from analysis.format import count
-from analysis.studies.autoencoders import ModelLaw, SaeStudy, study_autoencoders
+from analysis.studies.saes.exponents import ModelLaw, SaeStudy, study_autoencoders
 
 CAPTION = (
     "Held-out squared error of sparse autoencoders, relative to the variance of the activations, against their number "

@@ -10,7 +10,7 @@ from analysis.figures import marks, style
 from analysis.figures.fits.autoencoders import read as read
 from analysis.figures.fits.autoencoders import study_of
 from analysis.figures.source import Source
-from analysis.studies.autoencoders import exponent_interval
+from analysis.studies.saes.exponents import exponent_interval
 
 CAPTION = (
     "Exponent of the number of latents in the law of n and k, at the geometric mean of k, against the parameters of "

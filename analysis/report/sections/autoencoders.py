@@ -12,7 +12,7 @@ from analysis.figures.source import Source
 from analysis.report import sentences
 from analysis.report.html import Table
 from analysis.report.pictures import Picture, select
-from analysis.studies.sae_text import HEAD, law_rows, optimum_lines, slope_lines, verdict_lines
+from analysis.studies.saes.text import HEAD, law_rows, optimum_lines, slope_lines, verdict_lines
 
 TITLES = {
     "sae-loss": "Error of autoencoders against latents",

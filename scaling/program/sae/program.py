@@ -32,7 +32,7 @@ UNTRAINED = ("scale", "variance")  # parameters that are measured
 PROPORTIONAL, INTEGRAL = 0.5, 0.01  # gains of the controller of a penalty, for ln(L0 / target)
 START_WEIGHT = 0.05  # of the penalty, at the start
 SMALLEST_L0 = 1e-3  # avoids the logarithm of 0
-THRESHOLD_DECAY = 0.99  # of the moving average of the threshold of batch-topk, per step
+THRESHOLD_DECAY = 0.95  # of the moving average of the threshold of batch-topk, per step
 
 
 def build_sae_program(config: RunConfig, placement: Placement) -> tuple[Program, bool]:

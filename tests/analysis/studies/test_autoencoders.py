@@ -17,8 +17,8 @@ from analysis.figures.source import Source, load, source_of_study
 from analysis.fitting.options import FitOptions
 from analysis.report.pictures import draw_picture
 from analysis.report.sections.autoencoders import describe_autoencoders, figure_titles
-from analysis.studies.autoencoders import SaeStudy, exponent_interval, study_autoencoders
-from analysis.studies.sae_text import law_rows, optimum_lines, slope_lines
+from analysis.studies.saes.exponents import SaeStudy, exponent_interval, study_autoencoders
+from analysis.studies.saes.text import law_rows, optimum_lines, slope_lines
 from scaling.store.record import Store
 from scaling.store.verification import parquet
 from tests.support import known_store

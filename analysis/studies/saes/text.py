@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.format import count, plural
-from analysis.studies.autoencoders import SaeStudy, exponent_interval
+from analysis.studies.saes.exponents import SaeStudy, exponent_interval
 
 HEAD = ("kind", "site", "model", "N", "layer", "runs", "law", "exponent of n", "interval")
 
