@@ -14,6 +14,15 @@ from analysis.data.from_table import points_from_table
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, TrainingCurve
 from analysis.data.record_cache import StoreSnapshot, as_snapshot
+from analysis.data.rows.saes import (
+    ALL,
+    MODELS,
+    SAE_COMPUTE,
+    SAE_PARAMETERS,
+    SAES,
+    check_one_law,
+    select_runs,
+)
 from analysis.data.rows.where import filter_rows
 from analysis.data.runs import (
     DEFAULT_FLOPS,
@@ -23,15 +32,6 @@ from analysis.data.runs import (
     read_runs,
     sequences_at,
     token_share,
-)
-from analysis.data.saes import (
-    ALL,
-    MODELS,
-    SAE_COMPUTE,
-    SAE_PARAMETERS,
-    SAES,
-    check_one_law,
-    select_runs,
 )
 from analysis.data.sources.readers import is_store
 from analysis.data.table import Table, cell_texts, parse_column

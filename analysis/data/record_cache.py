@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.data.saes import model_counts
+from analysis.data.rows.saes import model_counts
 from scaling.store.files import DamagedFileError
 from scaling.store.items import STEP_MARK
 from scaling.store.record import Record, Store

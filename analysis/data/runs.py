@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.record_cache import StoreSnapshot, read_facts
-from analysis.data.saes import MODELS, SAE_COLUMNS, is_sae, sae_columns, select_runs
+from analysis.data.rows.saes import MODELS, SAE_COLUMNS, is_sae, sae_columns, select_runs
 from analysis.errors import DataError
 from scaling.config import schedule
 

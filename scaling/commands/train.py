@@ -203,10 +203,8 @@ def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
             raise
         return FAILED if len(job.configs) > 1 and not job.in_order else error_status(error)
     emit(end_event(record))
-    if record.status == "stopped":
-        return STOPPED
-    if job.evaluation is None or config.sae is not None:  # tasks are for models
-        return DONE
+    if record.status == "stopped" or job.evaluation is None or config.sae is not None:  # tasks are for models
+        return STOPPED if record.status == "stopped" else DONE
     return evaluate.after_training(job.evaluation, job.store, [record.run_id])
 
 

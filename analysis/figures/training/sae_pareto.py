@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from analysis.data.from_store import filter_runs
 from analysis.data.record_cache import StoreSnapshot
+from analysis.data.rows.saes import SAES
 from analysis.data.runs import read_runs
-from analysis.data.saes import SAES
 from analysis.data.sources.readers import is_store
 from analysis.errors import DataError
 from analysis.figures import marks, style

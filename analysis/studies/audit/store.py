@@ -17,8 +17,8 @@ import pandas as pd
 from analysis.data.from_store import STORE_COLUMNS, run_notes
 from analysis.data.options import ReadOptions
 from analysis.data.record_cache import StoreSnapshot, as_snapshot, read_facts
+from analysis.data.rows.saes import MODELS, select_runs
 from analysis.data.runs import DEFAULT_FLOPS, FLOP_COUNTS, PARAM_COUNTS, count_runs, read_runs
-from analysis.data.saes import MODELS, select_runs
 from analysis.data.table import Table
 from analysis.errors import DataError
 from analysis.format import plural
