@@ -135,7 +135,7 @@ def test_a_child_sees_its_own_cores_alone_and_knows_its_share(tmp_path: Path) ->
     job = local.Job(
         submission=Submission(store=Store(tmp_path), sweep="s", configs=[], command=(sys.executable, "-c", SEES)),
         options=local.LocalOptions(restarts=0),
-        remaining={},
+        remaining={"x": small_grid()[0]},
         workers=[worker, worker],
     )
     local._start(job, worker)
