@@ -103,7 +103,12 @@ def test_a_notebook_shows_a_figure_as_an_image_of_its_width_without_pyplot(sourc
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("isoflop", "pdf"), ("isoflop", "png"), *((name, "svg") for name in FIGURES)]
+    ("name", "kind"),
+    [
+        ("isoflop", "pdf"),
+        ("isoflop", "png"),
+        *(pytest.param(n, "svg", marks=[] if n == "contours" else [pytest.mark.slow]) for n in FIGURES),
+    ],
 )
 def test_the_same_source_gives_the_same_bytes_whenever(
     source: Source, second_source: Source, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -120,7 +125,14 @@ def table_source(table: Path) -> Source:
     return load(table, OPTIONS)
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("curves", "collapse")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[] if n in ("kaplan", "profile") else [pytest.mark.slow])
+        for n in FIGURES
+        if n not in ("curves", "collapse")
+    ],
+)
 def test_a_table_of_results_draws_too(table_source: Source, name: str, tmp_path: Path) -> None:
     assert save.save_figure(table_source, name, tmp_path / f"{name}.svg").read_text().startswith("<?xml")
 

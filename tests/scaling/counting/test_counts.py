@@ -118,7 +118,12 @@ def multiplied(model: ModelConfig, length: int, batch: int) -> int:
     return sum(v for part, v in parts.items() if instead.get(part) not in parts)
 
 
-@pytest.mark.parametrize("name", SHAPES)
+FAST_SHAPES = [n for n in SHAPES if not n.startswith("quickstart") or n == "quickstart, width 48"]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n in FAST_SHAPES else [pytest.mark.slow]) for n in SHAPES]
+)
 def test_flops_are_the_products_of_the_program(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(softmax, "MAX_BLOCKS", 1)  # one block: the full square, which is counted too
     model, length, batch = SHAPES[name], 64, 2
@@ -138,7 +143,13 @@ def xla_over_ours(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> float:
     return analysis["flops"] / (3 * multiplied(model, 128, 4))
 
 
-@pytest.mark.parametrize("width", [*quickstart.WIDTHS, 256, 512])
+FAST_WIDTHS = (48, 96)  # below and above the bound of the test
+
+
+@pytest.mark.parametrize(
+    "width",
+    [pytest.param(w, marks=[] if w in FAST_WIDTHS else [pytest.mark.slow]) for w in (*quickstart.WIDTHS, 256, 512)],
+)
 def test_flops_equal_xlas_own_count(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """XLA counts elementwise work too: within 2% where products are wide, over by up to 6% at widths under 80."""
     assert 1 <= xla_over_ours(rules.model_at_width(width, 257), monkeypatch) < (1.02 if width >= 80 else 1.06)
