@@ -25,12 +25,12 @@ KINDS = ("topk", "batch-topk", "jumprelu", "relu")
 COEFFICIENTS = {"jumprelu": (-5.0, -2.0), "relu": (-4.0, -1.0)}  # common logarithms of the ends, three decades apart
 POINTS = 7  # coefficients of each kind
 SIZES = (FEATURES // 2, FEATURES, 2 * FEATURES, 4 * FEATURES)  # latents for the known dictionary
-ROWS = 400_000  # activations of the known dictionary
+ROWS = 200_000  # activations of the known dictionary
 
 
 def measure(session: Session) -> Results:
     """Trains a model of four layers, then autoencoders of it and of a known dictionary."""
-    tokens = {"targets": 1_000_000, "coefficients": 500_000, "known": 2_000_000, "sites": 300_000}
+    tokens = {"targets": 600_000, "coefficients": 300_000, "known": 1_000_000, "sites": 200_000}
     if session.small:
         tokens = dict.fromkeys(tokens, 20_000)
     model = train_model(session)
@@ -67,7 +67,7 @@ def train_saes(session: Session, source: str, sweep: str, *words: str) -> list[R
 
 def measure_targets(session: Session, model: str, tokens: int) -> tuple[Table, float]:
     """Returns held-out L0 and error for each kind and target, and the largest relative miss of a target."""
-    words = ("--layer", "2", "--latents", "1024", "--tokens", str(tokens))
+    words = ("--layer", "2", "--latents", "1024", "--batch", "512", "--tokens", str(tokens))
     records = train_saes(
         session, model, "targets", "--kind", ",".join(KINDS), "--l0", ",".join(map(str, TARGETS)), *words
     )
@@ -90,7 +90,8 @@ def measure_coefficients(session: Session, model: str, tokens: int) -> Table:
     rows = []
     for kind, ends in COEFFICIENTS.items():
         coefficients = [f"{10**exponent:.3g}" for exponent in np.linspace(*ends, POINTS)]
-        words = ("--layer", "2", "--latents", "1024", "--tokens", str(tokens), "--coefficient", ",".join(coefficients))
+        words = ("--layer", "2", "--latents", "1024", "--batch", "512", "--tokens", str(tokens))
+        words = (*words, "--coefficient", ",".join(coefficients))
         records = train_saes(session, model, f"coefficients-{kind}", "--kind", kind, *words)
         for record in sorted(records, key=lambda r: r.config.sae.coefficient or 0.0):  # type: ignore[union-attr]
             rows.append([kind, record.config.sae.coefficient, record.final["val_l0"], 1 - record.final["loss"]])  # type: ignore[union-attr]
