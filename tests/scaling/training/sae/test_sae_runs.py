@@ -187,14 +187,15 @@ def test_killed_autoencoders_resume_bit_for_bit(
     whole = subprocess.run([*line, "--store", str(store.root)], capture_output=True, text=True, cwd=ROOT, check=True)
     assert "done" in whole.stderr
     command = [*line, "--store", str(second_store.root), "--events"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "XLA_FLAGS": ""})
-    assert child.stdout is not None
-    for text in child.stdout:
-        event = json.loads(text)
-        if event["event"] == "step" and event["step"] > 80:
-            os.kill(child.pid, signal.SIGKILL)
-            break
-    child.wait()
+    environment = {**os.environ, "XLA_FLAGS": ""}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment) as child:
+        assert child.stdout is not None
+        for text in child.stdout:
+            event = json.loads(text)
+            if event["event"] == "step" and event["step"] > 80:
+                os.kill(child.pid, signal.SIGKILL)
+                break
+    assert child.returncode == -signal.SIGKILL
     subprocess.run([*line, "--store", str(second_store.root)], capture_output=True, cwd=ROOT, check=True)
     runs = [record.config for record in store.records() if record.config.sae is not None]
     assert len(runs) == 4
