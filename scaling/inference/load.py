@@ -14,6 +14,7 @@ from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
 from scaling.config.validation import require
 from scaling.data import tokenizers
+from scaling.inference.parameters import read_run
 from scaling.inference.sites import SiteEdit
 from scaling.models.transformer import Transformer
 from scaling.program import checkpoint
@@ -73,10 +74,7 @@ def load_model(store: Store, run: str, step: int | None = None) -> TrainedModel:
         DamagedFileError: The record is damaged, or its final scores are not those of its curve.
         ConfigError: The model has an encoder.
     """
-    store.fetch_results()
-    record = store.read(store.find_run(run))
-    if record is None:
-        raise StoreError(f"run {run!r} in store {store.root}: has no record")
+    record = read_run(store, run)
     store.check_result(record)
     model, graph, abstract = abstract_model(record)
     step, params = restore_step(store, record, abstract, step)

@@ -12,8 +12,8 @@ from scaling.config.run import RunConfig
 from scaling.config.sae import SaeConfig
 from scaling.config.validation import require
 from scaling.inference.load import restore_step
+from scaling.inference.parameters import read_run
 from scaling.models.sae.functions import Params, decode, encode, fold_scale
-from scaling.store.files import StoreError
 from scaling.store.record import Record, Store
 
 
@@ -65,10 +65,7 @@ def load_sae(store: Store, run: str, step: int | None = None) -> TrainedSae:
         StoreError: There is no such run, or no intact checkpoint of this step.
         ConfigError: The run is that of a model.
     """
-    store.fetch_results()
-    record = store.read(store.find_run(run))
-    if record is None:
-        raise StoreError(f"run {run!r} in store {store.root}: has no record")
+    record = read_run(store, run)
     require(record.config.sae is not None, f"run {record.run_id[:12]}: a model: must be a sparse autoencoder")
     store.check_result(record)
     step, params = restore_step(store, record, abstract_params(record.config), step)
