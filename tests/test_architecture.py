@@ -68,7 +68,7 @@ def test_planning_and_analysis_import_no_accelerator_library(package: str) -> No
 
 @pytest.mark.parametrize("package", PACKAGES)
 def test_help_imports_nothing_heavy_and_takes_under_half_a_second(package: str) -> None:
-    heavy = "{'jax', 'tensorflow', 'matplotlib', 'pandas', 'scipy', 'pyarrow', 'flax'}"
+    heavy = "{'jax', 'tensorflow', 'numpy', 'matplotlib', 'pandas', 'scipy', 'pyarrow', 'flax'}"
     code = (
         f"import sys, runpy; sys.argv = ['{package}', '--help']\n"
         f"try: runpy.run_module('{package}', run_name='__main__', alter_sys=True)\n"

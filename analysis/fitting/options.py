@@ -140,10 +140,8 @@ class FitOptions(BootstrapOptions):
     ideal_point: bool = True
 
     def __post_init__(self) -> None:
-        from analysis.solver.objective import OBJECTIVES  # here, so that --help does not import NumPy
-
         choices = {
-            "objective": (None, *OBJECTIVES),
+            "objective": (None, *self._objectives()),
             "weights": WEIGHTS,
             "resampling": RESAMPLING,
             "intervals": INTERVALS,
@@ -162,6 +160,14 @@ class FitOptions(BootstrapOptions):
             undertuned=(self.undertuned is None or 0 < self.undertuned <= 0.5, "above 0 and at most 0.5"),
             extrapolation_ratio=(self.extrapolation_ratio >= 1, "1 or more"),
         )
+
+    def _objectives(self) -> tuple[str, ...]:
+        """Names of the objectives; empty by default, so that `--help` does not import NumPy."""
+        if self.objective is None:
+            return ()
+        from analysis.solver.objective import OBJECTIVES
+
+        return tuple(OBJECTIVES)
 
     def changed(self) -> tuple[str, ...]:
         """Returns the names of the fields that differ from their defaults."""
