@@ -8,15 +8,9 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scaling.config.exit_status import DONE, INTERRUPTED
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from scaling.inference.load import TrainedModel
-    from scaling.store.record import Store
 
 NO_TOKEN = -1  # ends no text
 
@@ -69,7 +63,9 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(args.store)
     model = load_model(store, args.run, args.step)
     if args.steer or args.sae:
-        model = steered_model(model, store, args.sae, args.steer)
+        from scaling.inference.sae.steering import parse_steering, steered_model
+
+        model = steered_model(model, store, args.sae, parse_steering(args.steer))
     longest, trained = max(len(encode_prompt(model, text)) for text in texts) + args.tokens, model.config.data.length
     if longest > trained:
         print(f"scaling generate: {longest} tokens exceed the training context of {trained}", file=sys.stderr)
@@ -88,30 +84,6 @@ def run(args: argparse.Namespace) -> int:
     about["seconds"] = round(time.monotonic() - started_at, 3)
     print_texts([dataclasses.asdict(row) for row in rows], about, args.json)
     return status
-
-
-def steered_model(model: TrainedModel, store: Store, sae: str | None, steer: Sequence[str]) -> TrainedModel:
-    """Returns the model whose activations are steered.
-
-    Args:
-        model: The model.
-        store: The store with the sparse autoencoder.
-        sae: Run id of the sparse autoencoder, or its first characters.
-        steer: LATENT=VALUE of each latent.
-
-    Raises:
-        ConfigError: One of --sae and --steer is missing, a latent or its value is not valid, or the autoencoder is that
-            of another model.
-        StoreError: There is no such autoencoder.
-    """
-    from scaling.config.validation import require
-    from scaling.inference.sae.load import load_sae
-    from scaling.inference.sae.steering import parse_steering, steering_edit
-
-    require(sae is not None, "--steer: requires --sae RUN, the run of a sparse autoencoder")
-    require(bool(steer), f"--sae {sae}: requires --steer LATENT=VALUE")
-    values = parse_steering(steer)
-    return dataclasses.replace(model, edit=steering_edit(model, load_sae(store, str(sae)), values))
 
 
 def print_texts(rows: list[dict[str, Any]], about: dict[str, Any], as_json: bool) -> None:

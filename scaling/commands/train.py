@@ -112,15 +112,24 @@ def run(args: argparse.Namespace) -> int:
 
 
 def train_job(job: TrainJob) -> int:
-    """Trains the runs of a command and returns its exit status."""
+    """Trains the runs of a command and returns its exit status.
+
+    Raises:
+        ConfigError: Autoencoders on several hosts, or options that do not fit the runs.
+    """
     from scaling.commands import pack
+    from scaling.config.validation import ConfigError
+    from scaling.distributed import collectives
     from scaling.training import process
     from scaling.training.telemetry import startup
 
     process.prepare_process()
     threading.excepthook = lambda _: None  # of Orbax's threads; the same errors are raised in this thread
     startup.note_start()
-    has_streams = len(job.configs) > 1 and any(config.sae is not None for config in job.configs)
+    has_autoencoders = any(config.sae is not None for config in job.configs)
+    if has_autoencoders and collectives.is_multi_host():
+        raise ConfigError("--hosts: sparse autoencoders are trained on one host: leave it out")
+    has_streams = has_autoencoders and len(job.configs) > 1
     if job.pack is not None or has_streams:
         return pack.train_packs(job, train_one_by_one)
     return train_one_by_one(job)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -10,8 +11,9 @@ import jax.numpy as jnp
 
 from scaling.config.validation import ConfigError, require
 from scaling.inference.load import TrainedModel
-from scaling.inference.sae.load import TrainedSae
+from scaling.inference.sae.load import TrainedSae, load_sae
 from scaling.inference.sites import Site, SiteEdit
+from scaling.store.record import Store
 
 
 def sae_site(sae: TrainedSae) -> Site:
@@ -92,3 +94,24 @@ def steering_edit(model: TrainedModel, sae: TrainedSae, values: Mapping[int, flo
     check_model(sae, model)
     vector_D = steering_vector(sae, values)
     return SiteEdit(sae_site(sae), lambda x_BLD: x_BLD + vector_D[None, None]) if any(values.values()) else None
+
+
+def steered_model(model: TrainedModel, store: Store, sae: str | None, values: Mapping[int, float]) -> TrainedModel:
+    """Returns the model with directions of an autoencoder added to its activations.
+
+    Args:
+        model: The model.
+        store: The store with the autoencoder.
+        sae: Run id of the autoencoder, or its first characters; None, with no values: the model as it is.
+        values: As for `steering_vector`.
+
+    Raises:
+        ConfigError: One of the autoencoder and the values is missing, a latent is not valid, or the autoencoder is that
+            of another model.
+        StoreError: There is no such autoencoder.
+    """
+    if sae is None:
+        require(not values, "--steer: requires --sae RUN, the run of a sparse autoencoder")
+        return model
+    require(bool(values), f"--sae {sae}: requires --steer LATENT=VALUE")
+    return dataclasses.replace(model, edit=steering_edit(model, load_sae(store, sae), values))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+import scaling
 from scaling.config.run import RunConfig, override
 from scaling.evaluation.sae.run import latents_path, sequences_path, stored_scores
 from scaling.store.record import Store
@@ -61,6 +62,11 @@ def test_commands_of_trained_autoencoders(store: Store, tiny: RunConfig, tmp_pat
     page = Path(answer("sae", "features", saes[0], *place, "--out", tmp_path / "out", "--tokens", 640).strip())
     assert page.name == "index.html" and f"Latents of sparse autoencoder {saes[0][:12]}" in page.read_text()
     check_steering(store, (model, other), saes[0])
+    out = tmp_path / "exported"
+    answer("sae", "export", saes[1], *place, "--out", out)
+    again = json.loads(answer("sae", "import", out, *place, "--model", model, "--json"))["run_id"]
+    line = json.loads(answer("sae", "evaluate", again, *place, "--tokens", 640, "--json"))
+    assert again != saes[1] and line["scores"] == lines[1]["scores"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == [page.name]
 
 
@@ -72,6 +78,9 @@ def check_steering(store: Store, models: tuple[str, str], sae_run: str) -> None:
         (), ("--sae", sae_run, "--steer", "2=0"), ("--sae", sae_run, "--steer", "2=500", "--steer", "3=1"),
     )]  # fmt: skip
     assert texts[0] == texts[1] != texts[2]
+    greedy = scaling.Sampling(temperature=0)
+    [text] = scaling.generate(model, store, "def ", tokens=8, sampling=greedy, sae=sae_run, steer={2: 500.0, 3: 1.0})
+    assert text == texts[2][0]["text"]
     sae = ("--sae", sae_run)
     for words, message in {
         (*prompt, "--steer", "2=1"): "--steer: requires --sae",

@@ -20,6 +20,7 @@ from scaling.program import array_checksums, checkpoint, checkpoint_files
 from scaling.program.build import build_program
 from scaling.store import files
 from scaling.store.record import Store
+from scaling.store.sae_runs import sae_run
 from tests.support.commands import ROOT, call_command, outcomes
 from tests.support.training import losses, train_run
 
@@ -54,6 +55,16 @@ def test_two_hosts_are_one_run(store: Store, second_store: Store, tiny: RunConfi
     record = store.read(run_id(tiny))
     assert record is not None and record.about["hosts"] == 2 and record.about["devices"] == 2
     assert record.final["loss"] == pytest.approx(second_store.read(run_id(tiny)).final["loss"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_autoencoders_on_two_hosts_are_one_line(store: Store, tiny: RunConfig) -> None:
+    fields = {"layer": 0, "kind": "topk", "latents": 32, "l0": 4}
+    hosts = pod(sae_run(tiny, fields, tokens=64, batch_tokens=32), store, 2)
+    for status, out, error in outcomes(hosts):
+        assert status == 2 and not out
+        assert error == "scaling train: --hosts: sparse autoencoders are trained on one host: leave it out\n"
+    assert not list(store.records())
 
 
 @pytest.mark.slow
