@@ -122,12 +122,12 @@ def _answer(sweep: Sweep, intervals: dict[str, Interval], pit: np.ndarray) -> An
 def _from_samples(sweep: Sweep, samples: dict[str, np.ndarray], scatter_B: np.ndarray, level: float) -> Answer:
     """Percentile intervals of samples of the parameters (B,), and of new runs."""
     columns = {name: value[:, None] for name, value in samples.items()}
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"):  # draws far from the law, and those of chains that failed, overflow to infinity
         law_BT = chinchilla(**sweep.targets, **columns)
         values = {name: samples[name] for name in PARAMETERS} | {
             "a": samples["beta"] / (samples["alpha"] + samples["beta"])
         }
-    new_BT = law_BT * np.exp(scatter_B[:, None])
+        new_BT = law_BT * np.exp(scatter_B[:, None])
     values |= dict(zip(LAW_AT, law_BT.T, strict=True)) | dict(zip(NEW_RUN_AT, new_BT.T, strict=True))
     pit = (np.sum(new_BT < sweep.new_losses, 0) + 0.5) / (len(new_BT) + 1)
     return _answer(sweep, {name: percentile_interval(value, level) for name, value in values.items()}, np.asarray(pit))

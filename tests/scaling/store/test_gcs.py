@@ -119,3 +119,40 @@ def test_two_hosts_on_a_bucket_that_are_killed_go_on_bit_for_bit(
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert generated.returncode == 0, generated.stderr
+
+
+@pytest.mark.slow
+def test_runs_in_a_bucket_are_fine_tuned_exported_and_imported(
+    gcs: dict[str, str], store: Store, tiny: RunConfig, tmp_path: Path
+) -> None:
+    """Each command on a machine of its own, which has nothing of the store but what it fetches."""
+    machines = 0
+
+    def scaling(*words: object) -> str:
+        nonlocal machines
+        machines += 1
+        done = subprocess.run(
+            [sys.executable, "-m", "scaling", *map(str, words), "--store", ADDRESS], capture_output=True, text=True,
+            cwd=ROOT, env={**gcs, "XDG_CACHE_HOME": str(tmp_path / f"machine-{machines}")}, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def text_of(run: str) -> list[dict]:
+        return json.loads(scaling("generate", run, "--prompt", "import", "--tokens", 8, "--temperature", 0, "--json"))[
+            "texts"
+        ]
+
+    config, path = override(tiny, ["eval.every=0"]), tmp_path / "config.json"
+    path.write_text(dumps(config))
+    scaling("train", path)
+    path.write_text(dumps(override(config, ["optimizer.lr=0.003", "seed=1"])))
+    [end] = [json.loads(line) for line in scaling("train", path, "--init", run_id(config), "--events").splitlines()][
+        -1:
+    ]
+    tuned = end["run_id"]
+    folder = tmp_path / "exported"
+    scaling("export", tuned, "--to", f"hf:{folder}")
+    imported = json.loads(scaling("import", f"hf:{folder}", "--json"))["run_id"]
+    assert len({run_id(config), tuned, imported}) == 3
+    assert text_of(imported) == text_of(tuned)
