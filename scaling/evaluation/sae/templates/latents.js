@@ -15,7 +15,8 @@ function create(name, properties, ...children) {
   return element;
 }
 
-const visible = text => text.replace(/\n/g, "\u23CE").replace(/\t/g, "\u21E5").replace(/[\u0000-\u001f]/g, "\u00B7");
+const escaped = character => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
+const visible = text => text.replace(/\n/g, "\u23CE").replace(/\t/g, "\u21E5").replace(/[\u0000-\u001f\u007f-\u009f]/g, escaped);
 const number = value => value.toLocaleString("en", { maximumSignificantDigits: 3, useGrouping: false });
 
 // Text that a search looks at, made at the first search.
