@@ -6,6 +6,8 @@ LOWEST := .venv-lowest
 STORE ?= demo/store
 OUT ?= demo/report
 WORKERS ?= 2
+# The tests start many Python processes, which would each compile the modules.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo docs env lint measure test test-docs test-fast test-lowest test-slow test-long clean

@@ -128,7 +128,7 @@ def table_source(table: Path) -> Source:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=[] if n in ("kaplan", "profile") else [pytest.mark.slow])
+        pytest.param(n, marks=[] if n == "kaplan" else [pytest.mark.slow])
         for n in FIGURES
         if n not in ("curves", "collapse")
     ],

@@ -112,6 +112,7 @@ def test_more_budget_never_promises_less(fitted) -> None:
     assert advice.interval[0] < low < advice.value < high < advice.interval[1]
 
 
+@pytest.mark.slow
 def test_the_interval_that_comes_is_the_one_promised(fitted) -> None:
     N, D, promised = design_runs(fitted, TARGET, 1e22, DesignOptions(max_runs=10, largest=3e21, ratios=(1, 1000)))
     after, afterwards = [], []
@@ -167,6 +168,7 @@ def test_the_command_says_the_runs(tmp_path: Path) -> None:
         assert bad.returncode == 2 and says in bad.stderr and bad.stderr.count("\n") == 1, bad.stderr
 
 
+@pytest.mark.slow
 def test_a_design_is_held_to_its_share_and_its_promise() -> None:
     result = design_savings.design_savings("chinchilla", DesignSavingsOptions(draws=3, bootstrap=100, shares=(0.5,)))
     (half,) = result.designs

@@ -76,8 +76,9 @@ def test_a_law_is_fitted_below_and_held_against_what_lies_above() -> None:
 def test_held_out_points_do_not_influence_the_predictions() -> None:
     frame = learning()
     other = frame.assign(loss=np.where(frame["x"] > 1e7, 9.0, frame["loss"]))
+    options = BacktestOptions(group="task", workers=1)
     first, two = (
-        backtest(f, ["m1", "m2"], "x>1e7", fit_options=FitOptions(bootstrap=100), options=BacktestOptions(group="task"))
+        backtest(f, ["m1", "m2"], "x>1e7", fit_options=FitOptions(bootstrap=100), options=options)
         for f in (frame, other)
     )
     assert first.weights == two.weights
@@ -87,6 +88,7 @@ def test_held_out_points_do_not_influence_the_predictions() -> None:
     assert two.combined.rmsle > 10 * first.combined.rmsle
 
 
+@pytest.mark.slow
 def test_one_group_at_a_time_is_the_same_as_all_at_once_in_processes() -> None:
     frame = learning()
     together = backtest(

@@ -93,6 +93,7 @@ def test_normal_draws_spread_as_drawn_residuals_do() -> None:
     assert normal.to_json()["bootstrap"] == {"kind": "parametric", "draws": 2000}
 
 
+@pytest.mark.slow
 def test_draws_by_size_know_of_luck_that_a_size_shares() -> None:
     """Eight sizes, each with luck of its own in all of its runs: drawn run by run, half of the spread is missed."""
     N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e7, 1e9, 8), np.geomspace(1e9, 1e11, 6), indexing="ij"))
@@ -178,7 +179,7 @@ def test_a_break_is_called_in_one_of_a_hundred_sweeps_that_have_none() -> None:
     assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.031)
 
 
-@pytest.mark.parametrize(("bend", "minimum"), [(0.02, 0.9), (0.01, 0.4)])
+@pytest.mark.parametrize(("bend", "minimum"), [(0.02, 0.9), pytest.param(0.01, 0.4, marks=pytest.mark.slow)])
 def test_a_bend_is_found_where_it_is(bend: float, minimum: float) -> None:
     """The exponent of the loss along C changes by `bend` (of some 0.06) in the middle; 0.3% noise, 40 runs."""
     result, middle = [], 0.0
