@@ -9,7 +9,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 from scaling.config.text import printable
 from scaling.config.validation import one_line
@@ -87,11 +87,12 @@ def open_file(path: Path | str) -> BinaryIO:
         path: The file.
     """
     descriptor = os.open(path, READ_FLAGS)
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
+    try:
+        check_regular(path, descriptor)
         return os.fdopen(descriptor, "rb")
-    os.close(descriptor)
-    _refuse(path, mode)
+    except OSError:
+        os.close(descriptor)
+        raise
 
 
 def read_file(path: Path | str) -> bytes:
@@ -102,9 +103,7 @@ def read_file(path: Path | str) -> bytes:
     """
     descriptor = os.open(path, READ_FLAGS)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            _refuse(path, status.st_mode)
+        status = check_regular(path, descriptor)
         content = os.read(descriptor, status.st_size + 1)
         while len(content) != status.st_size and (more := os.read(descriptor, READ_BYTES)):
             content += more
@@ -113,11 +112,19 @@ def read_file(path: Path | str) -> bytes:
         os.close(descriptor)
 
 
-def _refuse(path: Path | str, mode: int) -> NoReturn:
-    """Raises the error of a path that is no regular file."""
-    if stat.S_ISDIR(mode):
+def check_regular(path: Path | str, descriptor: int) -> os.stat_result:
+    """Returns the facts of an open file; an OSError unless it is a regular file.
+
+    Args:
+        path: Its path.
+        descriptor: Its descriptor.
+    """
+    status = os.fstat(descriptor)
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.EINVAL, "is no regular file", str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return status
 
 
 def discard_unwritable_output() -> None:

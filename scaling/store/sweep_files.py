@@ -16,6 +16,8 @@ from scaling.store.verification.config_cache import run_config_from_dict
 SWEEP_REMEDY = "`python -m sweeps launch` of the sweep writes it again; or restore the file from a copy"
 RUN_ID = re.compile("[0-9a-f]{64}")
 PLANNED = ("N", "D", "C", "from")  # all or none of them
+FIELDS = {"run_id", "budget", "config", *PLANNED}
+SHOWN_FIELDS = 3  # of the unknown fields that an error names
 MAX_PLANNED = 10**60  # of N, D and C: products of a few of them stay finite
 
 
@@ -27,12 +29,19 @@ def read_sweep(path: Path) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: There is no such file.
+        NewerFileError: It has a field of a newer version.
         DamagedFileError: It cannot be read, or a run lacks a field or has one of another type.
     """
     data = read_json(path, SWEEP_REMEDY)
     runs = data.get("runs") if isinstance(data, dict) else None
     if not isinstance(runs, list):
         raise DamagedFileError(path, "not a sweep: has no list of runs", SWEEP_REMEDY)
+    unknown = sorted(data.keys() - {"name", "runs"})
+    for number, run in enumerate(runs):
+        if isinstance(run, dict):
+            unknown += [f"runs.{number}.{field}" for field in sorted(run.keys() - FIELDS)]
+    if unknown:
+        raise NewerFileError(path, unknown[:SHOWN_FIELDS])
     for number, run in enumerate(runs):
         if field := _wrong_field(run):
             raise DamagedFileError(

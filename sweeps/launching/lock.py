@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling.config.os_errors import name_file
+from scaling.config.os_errors import check_regular, name_file, open_file
 from scaling.store.files import process_exists
 from scaling.store.origin.anonymous import host_name, is_this_host
 from scaling.store.record import Store
@@ -78,8 +78,9 @@ def launcher_lock(store: Store, sweep: str) -> Iterator[int]:
     """
     path = _lock_file(store, sweep)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o644)
     try:
+        check_regular(path, descriptor)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -103,19 +104,18 @@ def launcher_pid(store: Store, sweep: str) -> int | None:
         sweep: Name of the sweep.
     """
     try:
-        descriptor = os.open(_lock_file(store, sweep), os.O_RDONLY)
+        file = open_file(_lock_file(store, sweep))
     except FileNotFoundError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return None  # nobody has the lock
-    except BlockingIOError:
-        match = HOLDER.fullmatch(os.pread(descriptor, HOLDER_BYTES, 0).decode("utf-8", "replace").strip())
-        local = match is not None and is_this_host(match["host"])
-        pid = int(match["pid"]) if match is not None and local else None
-        return pid if pid is not None and process_exists(pid) else None
-    finally:
-        os.close(descriptor)
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return None  # nobody has the lock
+        except BlockingIOError:
+            match = HOLDER.fullmatch(file.read(HOLDER_BYTES).decode("utf-8", "replace").strip())
+            local = match is not None and is_this_host(match["host"])
+            pid = int(match["pid"]) if match is not None and local else None
+            return pid if pid is not None and process_exists(pid) else None
 
 
 def _lock_file(store: Store, sweep: str) -> Path:

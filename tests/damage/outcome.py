@@ -150,6 +150,7 @@ def judge_errors(
     extra = tuple(
         line for line in observation.errors if line.strip() and line not in usual and not line.startswith(PROGRESS)
     )
-    if observation.status == 2 and len(extra) > 1 and not all(names(line, words) for line in extra):
+    of_files = [line for line in extra if not line.startswith(SUMMARY)]
+    if observation.status == 2 and len(of_files) > 1 and not all(names(line, words) for line in of_files):
         return Outcome(NOISE, "\n".join(extra)[-800:]), extra
     return None, extra
