@@ -21,6 +21,7 @@ SUBJECTS = {
     "block-order": "trained.block_order",
     "sweep-health": "trained.sweep_health",
     "forecasts": "trained.forecasts",
+    "sae-training": "trained.sae_training",
     "sparse-autoencoders": "trained.sparse_autoencoders",
     "published-fits": "fits.published",
     "coverage": "fits.coverage",
