@@ -79,7 +79,7 @@ def test_the_optimum_of_a_profiled_fit_is_profiled_at_any_budget() -> None:
         assert training["new_run_intervals"]["L"] == pytest.approx((low, high), rel=1e-6)
 
 
-@pytest.mark.parametrize("intervals", ["bootstrap", "profile"])
+@pytest.mark.parametrize("intervals", ["bootstrap", pytest.param("profile", marks=pytest.mark.slow)])
 def test_text_and_json_name_the_method_of_each_interval(
     intervals: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

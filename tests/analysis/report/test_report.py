@@ -174,6 +174,7 @@ def test_where_it_comes_from_is_said(page: Path) -> None:
         assert fact in page_text
 
 
+@pytest.mark.slow
 def test_the_same_source_gives_the_same_words(store: Path) -> None:
     first, second = said_of(store), said_of(store)
     commit = r"(?<=commit of this report)\w+"  # may move while the tests run
@@ -220,6 +221,7 @@ def test_a_known_entropy_rate_stands_beside_e(tmp_path: Path, store: Path) -> No
     assert "entropy rate of the text is known: 1.1000 nats per token" in page_text
 
 
+@pytest.mark.slow
 def test_what_sharing_saved_is_counted(tmp_path: Path, store: Path) -> None:
     assert "savings by shared prefixes not recorded" in said_of(store)
     steps = {run.run_id: run.config.steps for run in Store(store).records()}

@@ -42,6 +42,7 @@ def harness_options(*tasks: str, **more) -> HarnessOptions:
     return HarnessOptions(benchmarks=tasks, **{"folder": str(OWN), **more})
 
 
+@pytest.mark.slow
 def test_the_harness_says_what_the_scorer_says(scorer: Scorer, tmp_path: Path) -> None:
     """All five formats, from lines alone; every number of the items is the scorer's, the scores are the items'."""
     pytest.importorskip("lm_eval")
@@ -70,6 +71,7 @@ def test_the_harness_says_what_the_scorer_says(scorer: Scorer, tmp_path: Path) -
     assert all("passed" not in row for row in item_rows(tmp_path, "humaneval"))
 
 
+@pytest.mark.slow
 def test_a_uniform_byte_model_scores_eight_bits_a_byte(tmp_path: Path) -> None:
     """Its last norm says ones whatever it reads, and the head gives all bytes the same, other tokens nothing."""
     pytest.importorskip("lm_eval")
@@ -86,6 +88,7 @@ def test_a_uniform_byte_model_scores_eight_bits_a_byte(tmp_path: Path) -> None:
     assert result.facts["text/byte_perplexity"] == pytest.approx(256, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
     folder, out = tmp_path / "lines", tmp_path / "items"
@@ -116,7 +119,8 @@ LONG = {
 }
 
 
-@pytest.mark.parametrize("task", ["mmlu", pytest.param("gsm8k", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["mmlu", "gsm8k"])
 def test_a_question_beyond_the_context_costs_itself_not_the_benchmark(
     scorer: Scorer, tmp_path: Path, task: str
 ) -> None:
@@ -137,6 +141,7 @@ def test_a_question_beyond_the_context_costs_itself_not_the_benchmark(
         assert score.interval == wilson_interval(score.count * score.value, score.count)
 
 
+@pytest.mark.slow
 def test_shots_come_from_their_own_lines(scorer: Scorer, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
     result = run_harness(scorer, tmp_path, harness_options("gsm8k", "mmlu", "humaneval", shots=1, limit=1))

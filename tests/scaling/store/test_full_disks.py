@@ -67,7 +67,9 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_space(
 def test_results_on_a_full_disk_name_the_file(
     disk: Path, store: Store, tiny: RunConfig, tmp_path: Path, corpus: Path
 ) -> None:
-    run = train_run(tiny, store).run_id
+    run, text = train_run(tiny, store).run_id, tmp_path / "text"
+    text.mkdir()
+    (text / "a.txt").write_text(Path(__file__).read_text())
     shutil.copytree(store.run_dir(run), disk / "runs" / run)
     shutil.copytree(store.token_files, disk / "tokens")
     before = Store(disk).read(run)
@@ -76,7 +78,7 @@ def test_results_on_a_full_disk_name_the_file(
         (("evaluate", run, "--store", disk, "--tasks", "copying-1", "--items", 2), "record.json"),
         (("attention", run, "--store", store.root, "--prompt", "ab", "--out", disk / "maps.json"), "maps.json"),
         (("activations", run, "--store", store.root, "--layer", 0, "--tokens", 64, "--out", disk / "x.npy"), "x.npy"),
-        (("prepare", f"text:{Path(__file__).parent}", "--store", disk), "tokens"),
+        (("prepare", f"text:{text}", "--store", disk), "tokens"),
     )
     for words, name in commands:
         assert name in full_disk_line(disk, *words)
@@ -87,7 +89,9 @@ def test_results_on_a_full_disk_name_the_file(
 def test_a_disk_that_cannot_be_written_is_bad_input_in_one_line(
     disk: Path, store: Store, tiny: RunConfig, tmp_path: Path
 ) -> None:
-    run, config = train_run(tiny, store).run_id, tmp_path / "config.json"
+    run, config, text = train_run(tiny, store).run_id, tmp_path / "config.json", tmp_path / "text"
+    text.mkdir()
+    (text / "a.txt").write_text(Path(__file__).read_text())
     config.write_text(dumps(tiny))
     shutil.copytree(store.run_dir(run), disk / "runs" / run)
     shutil.copytree(store.token_files, disk / "tokens")
@@ -97,7 +101,7 @@ def test_a_disk_that_cannot_be_written_is_bad_input_in_one_line(
         ("evaluate", run, "--store", disk, "--tasks", "copying-1", "--items", 2),
         ("attention", run, "--store", disk, "--prompt", "ab", "--out", disk / "maps.json"),
         ("activations", run, "--store", disk, "--layer", 0, "--tokens", 64, "--out", disk / "x.npy"),
-        ("prepare", f"text:{Path(__file__).parent}", "--store", disk),
+        ("prepare", f"text:{text}", "--store", disk),
     )
     for words in commands:
         done = call_command("scaling", *words)

@@ -54,6 +54,7 @@ def trained(configs: list[RunConfig]) -> list[TrainedRun]:
     return [TrainedRun(config, 2.0) for config in configs]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpus: Path) -> None:
     have = {record.run_id for record in swept(store, corpus).records()}
     words = (
