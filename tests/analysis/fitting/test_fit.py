@@ -236,6 +236,7 @@ def test_draws_spread_as_the_theory_of_least_squares_says() -> None:
         assert abs(ratio - 1) < 0.07, ratio
 
 
+@pytest.mark.slow
 def test_many_points_are_searched_by_sample_and_drawn_by_newton_steps_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     large = grid(0.003, size=71)  # 5,041 points
     quick = fit(large, options=FitOptions(bootstrap=400))

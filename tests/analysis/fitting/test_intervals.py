@@ -125,6 +125,7 @@ def test_a_corrected_interval_contains_its_estimate_and_as_many_samples() -> Non
     assert corrected_interval(np.array([0.0, *samples]), 0.95) == pytest.approx(np.quantile(samples, [0.025, 0.975]))
 
 
+@pytest.mark.slow
 def test_intervals_of_new_runs_cover_new_runs() -> None:
     """30 fits, 200 new runs each, beyond the points: 95% within four standard errors (fits differ, not only runs)."""
     rng, inside = np.random.default_rng(1), []

@@ -79,8 +79,13 @@ def test_over_training_takes_tokens_a_parameter_from_sizes_and_tokens() -> None:
     "true",
     [
         {"E": 1.87, "A": 520.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35, "RD_star": 15.4, "RN_star": 5.3},
-        {"E": 1.2, "A": 60.0, "B": 120.0, "alpha": 0.28, "beta": 0.33, "RD_star": 4.0, "RN_star": 12.0},
-        {"E": 0.6, "A": 900.0, "B": 400.0, "alpha": 0.4, "beta": 0.3, "RD_star": 40.0, "RN_star": 2.0},
+        *(
+            pytest.param(true, marks=pytest.mark.slow)
+            for true in (
+                {"E": 1.2, "A": 60.0, "B": 120.0, "alpha": 0.28, "beta": 0.33, "RD_star": 4.0, "RN_star": 12.0},
+                {"E": 0.6, "A": 900.0, "B": 400.0, "alpha": 0.4, "beta": 0.3, "RD_star": 40.0, "RN_star": 2.0},
+            )
+        ),
     ],
 )
 def test_data_constrained_comes_back(true: dict[str, float]) -> None:

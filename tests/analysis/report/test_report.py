@@ -190,6 +190,7 @@ def test_a_store_with_nothing_done_still_reports(tmp_path: Path) -> None:
     assert "failed: no space left on device" in page_text
 
 
+@pytest.mark.slow
 def test_a_fit_that_cannot_be_done_says_why_and_the_rest_is_shown(tmp_path: Path, store: Path) -> None:
     few_runs = tmp_path / "few"
     shutil.copytree(store, few_runs)
@@ -216,6 +217,7 @@ def with_about(store: Path, to: Path, **about: Any) -> Path:
     return to
 
 
+@pytest.mark.slow
 def test_a_known_entropy_rate_stands_beside_e(tmp_path: Path, store: Path) -> None:
     page_text = said_of(with_about(store, tmp_path / "chain", corpus_facts={"entropy_rate": 1.1}))
     assert "entropy rate of the text is known: 1.1000 nats per token" in page_text

@@ -47,7 +47,8 @@ def test_the_multiplier_that_was_put_in_comes_out(truth: float, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("grids", "bootstrap", "least"), [(20, 100, 16), pytest.param(100, 300, 88, marks=pytest.mark.long)]
+    ("grids", "bootstrap", "least"),
+    [pytest.param(20, 100, 16, marks=pytest.mark.slow), pytest.param(100, 300, 88, marks=pytest.mark.long)],
 )
 def test_its_interval_covers_as_often_as_it_says(tmp_path: Path, grids: int, bootstrap: int, least: int) -> None:
     options = MultiplierOptions(bootstrap=bootstrap)

@@ -70,6 +70,7 @@ def test_at_the_end_of_a_profile_the_best_other_parameters_are_found() -> None:
     assert set(fitted.to_json()["profile"]) >= {"E", "alpha", "a", "N at 10x", "L at 100x"}
 
 
+@pytest.mark.slow
 def test_a_flat_profile_is_called_unidentifiable_with_its_range() -> None:
     """Four doublings of N and D and 1% noise: nothing says how much of the loss is E."""
     clean = simulate_sweep("chinchilla", HOFFMANN, "grid", 25, {"N": (1e8, 1.6e9), "D": (1e9, 1.6e10)})

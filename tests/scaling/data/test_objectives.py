@@ -130,6 +130,7 @@ def test_a_run_learns_and_its_record_holds_the_facts(store: Store, run: RunConfi
     assert record.flops == counts.run_flops(longer)
 
 
+@pytest.mark.parametrize("run", [pytest.param("span", marks=pytest.mark.slow), "masked"], indirect=True)
 @pytest.mark.parametrize("after", [1, 9])
 def test_resume_equals_uninterrupted(store: Store, second_store: Store, run: RunConfig, after: int) -> None:
     train_run(run, store)
@@ -138,6 +139,7 @@ def test_resume_equals_uninterrupted(store: Store, second_store: Store, run: Run
     assert_same_run(store, second_store, run)
 
 
+@pytest.mark.parametrize("run", [pytest.param("span", marks=pytest.mark.slow), "masked"], indirect=True)
 def test_branch_equals_scratch(store: Store, second_store: Store, run: RunConfig) -> None:
     long = override(run, ["steps=40"])
     train_run(run, store)
@@ -185,6 +187,7 @@ def test_a_packs_figures_are_those_of_the_runs_alone(store: Store, second_store:
         np.testing.assert_allclose(losses(store, config), losses(second_store, config), atol=1e-5)
 
 
+@pytest.mark.parametrize("run", [pytest.param("span", marks=pytest.mark.slow), "masked"], indirect=True)
 def test_each_host_reads_its_own_rows(store: Store, tokens: TokenFile, run: RunConfig) -> None:
     compiled, _ = build_program(run, Placement(data=4))
     path = find_tokens(store.token_files, run.data.tokens)

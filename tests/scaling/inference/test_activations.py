@@ -31,7 +31,7 @@ from scaling.inference.activations import (
 from scaling.inference.load import load_model
 from scaling.inference.sites import Site, SiteEdit
 from scaling.store.record import Store
-from tests.support.commands import call_command, command
+from tests.support.commands import call_command
 from tests.support.models import DECODERS, FAST_COMPILE, VARIANTS, random_tokens, untrained_run
 from tests.support.training import train_run
 
@@ -113,7 +113,7 @@ def test_files_hold_what_the_run_computes_on_its_own_text(store: Store, tiny: Ru
     count, site = 32 * BATCH_SEQUENCES + 40, Site(1, "mlp")
     words = (run[:8], "--store", store.root, "--layer", 1, "--site", "mlp", "--tokens", count)
     for name in ("x.npy", "deep/x.parquet"):
-        done = command("scaling", "activations", *words, "--out", tmp_path / name)
+        done = call_command("scaling", "activations", *words, "--out", tmp_path / name)
         assert done.returncode == 0, done.stderr
     values = np.load(tmp_path / "x.npy")
     table = pq.read_table(tmp_path / "deep" / "x.parquet")

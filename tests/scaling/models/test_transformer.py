@@ -79,7 +79,10 @@ def test_sequences_of_a_batch_do_not_touch_each_other() -> None:
         np.testing.assert_allclose(forward(x), [first[0], second[1]], atol=2e-6)
 
 
-@pytest.mark.parametrize("name", ["swiglu", "local and global, capped, sandwich", "experts, capacity, shared"])
+@pytest.mark.parametrize(
+    "name",
+    ["swiglu", "experts, capacity, shared", pytest.param("local and global, capped, sandwich", marks=pytest.mark.slow)],
+)
 def test_scan_and_remat_change_no_number(name: str) -> None:
     graph, params = random_model(replace(VARIANTS[name], layers=4 if VARIANTS[name].window else 2))
     x, y = random_tokens((2, 24)), jnp.asarray(random_tokens((2, 24), seed=1))

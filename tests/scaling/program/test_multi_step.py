@@ -39,6 +39,7 @@ def test_a_run_whose_batch_grows_is_the_same_in_blocks(store: Store, second_stor
     assert_same_run(store, second_store, ramped)
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_within_a_block_keeps_the_figures_before(
     store: Store, second_store: Store, tiny: RunConfig
 ) -> None:

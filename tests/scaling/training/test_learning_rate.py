@@ -144,11 +144,12 @@ SHARING = {  # short run, what the longer one has otherwise, step up to which th
     "linear": (["schedule.name=linear"], ["schedule.name=inverse-sqrt"], 4),
     "warm-up in tokens": (["schedule.warmup=0", "schedule.warmup_tokens=1100"], [], 16),
 }
+FAST_CASES = ("constant", "wsd to constant")
 
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=pytest.mark.slow) if case in ("cosine", "inverse-sqrt") else case for case in SHARING],
+    [case if case in FAST_CASES else pytest.param(case, marks=pytest.mark.slow) for case in SHARING],
 )
 def test_a_branch_equals_the_run_from_scratch(store: Store, second_store: Store, tiny: RunConfig, case: str) -> None:
     changes, more, step = SHARING[case]

@@ -79,9 +79,8 @@ def test_sharing_can_be_refused(store: Store, tiny: RunConfig) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax drops the rest of a failed read
-@pytest.mark.parametrize(
-    "damage", ["flip", *(pytest.param(damage, marks=pytest.mark.slow) for damage in ("truncate", "manifest"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["flip", "truncate", "manifest"])
 def test_a_damaged_checkpoint_is_not_trusted(
     store: Store, second_store: Store, tiny: RunConfig, damage: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -174,6 +173,7 @@ def test_one_compilation_serves_every_run_of_a_shape(store: Store, tiny: RunConf
         assert train_run(override(tiny, [change]), store).about["compile_seconds"] == 0.0, change
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_75(store: Store, second_store: Store, tiny: RunConfig, tmp_path: Path) -> None:
     config = override(tiny, ["steps=20000", "eval.every=0"])
     child = start_trainer(config, store, tmp_path)

@@ -62,6 +62,7 @@ def compilations() -> Iterator[list[str]]:
     jax.monitoring.unregister_event_duration_listener(note)
 
 
+@pytest.mark.slow
 def test_eight_runs_are_one_compilation_and_each_the_run_alone(
     store: Store, second_store: Store, tiny: RunConfig, compilations: list[str]
 ) -> None:
@@ -76,6 +77,7 @@ def test_eight_runs_are_one_compilation_and_each_the_run_alone(
     assert train_pack(configs, store, TOGETHER) == records  # done is done
 
 
+@pytest.mark.slow
 def test_runs_on_one_device_and_idle_places_change_nothing(store: Store, second_store: Store, tiny: RunConfig) -> None:
     configs = eight(tiny)[:3]
     train_pack(configs, store, ONE_DEVICE)
@@ -137,6 +139,7 @@ def test_runs_move_between_packs_and_being_alone(store: Store, second_store: Sto
         assert_close(store, second_store, config)
 
 
+@pytest.mark.slow
 def test_a_pack_leaves_trunks_and_branches_from_them(store: Store, second_store: Store, tiny: RunConfig) -> None:
     short = [tiny, override(tiny, ["seed=1"])]
     long = [override(config, ["steps=40"]) for config in short]

@@ -30,6 +30,7 @@ def test_the_density_integrates_to_the_distribution_function(predictive: Predict
     assert integral == pytest.approx(float(np.diff(predictive.cdf(losses[[0, -1]]))[0]), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_crps_is_that_of_a_large_ensemble(predictive: Predictive) -> None:
     ensemble = predictive.quantile((np.arange(500) + 0.5) / 500)
     for loss in (1.97, 2.01, 2.2):
