@@ -30,6 +30,7 @@ GB = 1e-9  # bytes
 class Server(ThreadingHTTPServer):
     """Serves files by ranges; counts requests and bytes, and fails those that `failures` names."""
 
+    request_queue_size = 128  # with 5, connections beyond them are lost and come again after seconds
     folder: Path
     requests: list[str]
     failures: Counter[str]  # name of the file -> how many requests for it fail
