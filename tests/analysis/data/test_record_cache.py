@@ -58,7 +58,9 @@ def test_an_index_gives_what_the_records_say_whatever_was_done_to_them(tmp_path:
     assert fourth not in set(after.run_id) and (after.status == "running").sum() == 1
 
 
-@pytest.mark.parametrize("damage", [b"", b"PAR1 nothing", None])
+@pytest.mark.parametrize(
+    "damage", [*(pytest.param(damage, marks=pytest.mark.slow) for damage in (b"", b"PAR1 nothing")), None]
+)
 def test_a_damaged_index_or_one_of_another_kind_is_made_anew(tmp_path: Path, damage: bytes | None) -> None:
     store = many(tmp_path / "store", record_cache.MIN_RUNS)
     first = runs.read_runs(store.root)

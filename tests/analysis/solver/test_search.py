@@ -126,6 +126,7 @@ def test_plain_scipys_gradient_is_the_derivative_of_its_loss() -> None:
     assert bench.hoffmann_loss(at, *logs) == pytest.approx(value(problem(data), u), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_the_bench_says_what_it_timed_and_what_it_reckoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "REPEATS", 1)
     result = bench.time_fits(bench.synthetic_points(), BenchOptions(starts=2, draws=2))

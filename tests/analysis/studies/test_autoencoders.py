@@ -47,6 +47,7 @@ def study(store: StoreSnapshot) -> SaeStudy:
     return study_autoencoders(store, OPTIONS)
 
 
+@pytest.mark.slow
 def test_exponents_of_all_models_and_their_slope_are_recovered(study: SaeStudy) -> None:
     assert [law.runs for law in study.laws] == [20, 20, 20]
     for law, model in zip(study.laws, sae_store.models(), strict=True):

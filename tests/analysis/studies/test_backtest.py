@@ -119,6 +119,7 @@ def test_prediction_intervals_cover_what_they_claim() -> None:
     assert 0.92 <= result.scores[0].coverage <= 0.98
 
 
+@pytest.mark.slow
 def test_the_end_of_a_curve_is_predicted_from_its_beginning_under_a_schedule() -> None:
     step = np.linspace(100, 6000, 60).round()
     frames = []

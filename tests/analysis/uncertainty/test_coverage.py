@@ -180,7 +180,8 @@ def test_a_break_is_called_in_one_of_a_hundred_sweeps_that_have_none() -> None:
     assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.031)
 
 
-@pytest.mark.parametrize(("bend", "minimum"), [(0.02, 0.9), pytest.param(0.01, 0.4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("bend", "minimum"), [(0.02, 0.9), (0.01, 0.4)])
 def test_a_bend_is_found_where_it_is(bend: float, minimum: float) -> None:
     """The exponent of the loss along C changes by `bend` (of some 0.06) in the middle; 0.3% noise, 40 runs."""
     result, middle = [], 0.0
@@ -283,6 +284,7 @@ def leaning_study(
     return coverage_study(options, FitOptions(bootstrap=200 if draws < 100 else 300, **choices))
 
 
+@pytest.mark.slow
 def test_approach_twos_interval_holds_the_truth_where_its_bias_is_larger_than_its_noise() -> None:
     """Losses that lean, off the middle: the exponent is wrong by ten standard deviations, and its interval is not."""
     study = leaning_study(LEANING[2], 20)

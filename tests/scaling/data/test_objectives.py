@@ -91,6 +91,7 @@ def test_corruption_never_changes(run: RunConfig) -> None:
     assert rows_BC.tolist() == golden[run.data.objective]
 
 
+@pytest.mark.parametrize("run", [pytest.param("span", marks=pytest.mark.slow), "masked"], indirect=True)
 def test_the_model_reads_and_tells_what_it_should(tokens: TokenFile, run: RunConfig) -> None:
     """Nothing that is to be told is read: changing it moves neither inputs nor, before its place, the decoder's."""
     layout, row = run.data.layout, examples.training_rows(tokens, run, np.arange(2))
@@ -131,7 +132,7 @@ def test_a_run_learns_and_its_record_holds_the_facts(store: Store, run: RunConfi
 
 
 @pytest.mark.parametrize("run", [pytest.param("span", marks=pytest.mark.slow), "masked"], indirect=True)
-@pytest.mark.parametrize("after", [1, 9])
+@pytest.mark.parametrize("after", [1, pytest.param(9, marks=pytest.mark.slow)])
 def test_resume_equals_uninterrupted(store: Store, second_store: Store, run: RunConfig, after: int) -> None:
     train_run(run, store)
     assert train_run(run, second_store, stop_after=after).status == "stopped"

@@ -89,6 +89,7 @@ def evaluate(store: Store, capsys: pytest.CaptureFixture[str], *words: object) -
     return status, printed.out, printed.err.splitlines()
 
 
+@pytest.mark.slow
 def test_an_items_figures_are_the_models_own_probabilities(taught_once: tuple[Store, TrainedModel]) -> None:
     store, model_run = taught_once
     evaluation = evaluate_run(model_run, store, EvaluationOptions(tasks=("addition-2", "recall-2"), items=8))
@@ -120,6 +121,7 @@ def test_greedy_is_what_greedy_decoding_writes(taught_once: tuple[Store, Trained
         assert row["passed"][0] == row["greedy"]
 
 
+@pytest.mark.slow
 def test_asking_on_the_way_changes_no_bit(tmp_path: Path, mixture: Path) -> None:
     config, tasks = pupil(mixture), ("addition-2", "perplexity")
     school, other = school_at(tmp_path / "asked", mixture), school_at(tmp_path / "unasked", mixture)

@@ -30,7 +30,7 @@ def written(model_run: TrainedModel, sampling: Sampling, *, prompts=PROMPTS, tok
     return np.stack(list(generate(model_run, prompts, tokens, sampling, **more)), axis=1)
 
 
-QUICK = ("grouped", "relative", "local and global, capped, sandwich", "experts, capacity, shared")  # sampled
+QUICK = ("grouped", "experts, capacity, shared")  # sampled
 CASES = [
     pytest.param(name, how, id=f"{name}, {said}", marks=[] if name in few else [pytest.mark.slow])
     for name in DECODERS

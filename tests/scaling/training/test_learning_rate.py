@@ -175,6 +175,7 @@ def test_a_ramped_branch_equals_the_run_from_scratch(store: Store, second_store:
     assert_same_run(store, second_store, long)
 
 
+@pytest.mark.slow
 def test_schedules_that_part_share_nothing(store: Store, tiny: RunConfig) -> None:
     train_run(tiny, store)
     for change in (["schedule.name=inverse-sqrt"], ["schedule.name=linear"], ["schedule.warmup=5"]):

@@ -88,9 +88,8 @@ def test_runs_on_one_device_and_idle_places_change_nothing(store: Store, second_
         assert second_store.read(run_id(config)).about["pack"] == {"runs": 3, "places": 4, "devices": 2}
 
 
-@pytest.mark.parametrize(
-    "placement", [TOGETHER, pytest.param(ONE_DEVICE, marks=pytest.mark.slow)], ids=["a device each", "one device"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("placement", [TOGETHER, ONE_DEVICE], ids=["a device each", "one device"])
 def test_a_run_that_diverges_leaves_its_neighbours_bit_for_bit(
     store: Store, second_store: Store, tiny: RunConfig, placement: Placement
 ) -> None:

@@ -40,6 +40,7 @@ def test_steps_computed_and_shared_add_up_over_stops(store: Store, tiny: RunConf
     assert store.read(run_id(tiny)).about["shared_steps"] == 0
 
 
+@pytest.mark.slow
 def test_a_record_says_over_which_devices_it_was_computed(store: Store, tiny: RunConfig) -> None:
     about = train_run(tiny, store, Placement(data=2, fsdp=2, save_seconds=1e9)).about
     assert about["devices"] == 4 and about["mesh"] == {"data": 2, "fsdp": 2, "tensor": 1, "expert": 1}

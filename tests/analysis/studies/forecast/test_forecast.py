@@ -60,6 +60,7 @@ def test_effects_name_each_budget_and_both_ends_of_the_irreducible_loss(forecast
     assert low < forecast.quantiles["0.5"] < high
 
 
+@pytest.mark.slow
 def test_a_larger_distance_gives_a_wider_interval(points: Points) -> None:
     widths = []
     for C in (6e13, 3e15):
