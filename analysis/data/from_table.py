@@ -165,11 +165,11 @@ class RowNames:
 
     Attributes:
         column: Column of names; None: there is none.
-        times: Number of rows of each name, before rows are selected.
+        times: Number of rows of each name, before rows are selected; None: each name is that of one row.
     """
 
     column: str | None
-    times: Counter[str]
+    times: Counter[str] | None
 
     @staticmethod
     def of_table(table: Table, columns: ColumnChoice) -> RowNames:
@@ -180,16 +180,22 @@ class RowNames:
             columns: Its columns.
         """
         column = columns.names.get("name")
-        return RowNames(column, Counter(cell_texts(table.frame[column]) if column else ()))
+        if column is None:
+            return RowNames(None, None)
+        labels = cell_texts(table.frame[column])
+        names = set(labels)
+        return RowNames(column, None if len(names) == len(labels) and "" not in names else Counter(labels))
 
     def of_rows(self, table: Table) -> list[str]:
         """Returns the names of selected rows of the table."""
-        rows = table.row_names()
         if self.column is None:
-            return rows
+            return table.row_names()
         labels = cell_texts(table.frame[self.column])
+        if (times := self.times) is None:
+            return labels
+        rows = table.row_names()
         return [
-            label if label and self.times[label] == 1 else f"{label} in {row}" if label else row
+            label if label and times[label] == 1 else f"{label} in {row}" if label else row
             for label, row in zip(labels, rows, strict=True)
         ]
 
