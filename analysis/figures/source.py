@@ -17,6 +17,7 @@ from analysis.data.load import load as load_points
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.data.record_cache import StoreSnapshot, as_snapshot
+from analysis.data.rows.saes import SAES
 from analysis.data.sources.readers import is_store
 from analysis.errors import DataError, FitError
 from analysis.evals.options import EmergenceOptions
@@ -186,7 +187,7 @@ def load(
         source: A store, its folder, or a .csv, .tsv, .parquet, .json or .jsonl file.
         options: Options of all fits.
         reading: Options of reading the source.
-        law: Law whose columns are read from a file; None reads N, D, C and L.
+        law: Law whose columns are read from a file, and whose kind of runs from a store; None reads N, D, C and L.
 
     Raises:
         DataError: The source cannot be read.
@@ -194,15 +195,15 @@ def load(
     path = Path(source)
     if options.weights == "seeds":
         reading = reading.with_seeds()
+    form = laws.find(law) if law and law not in laws.APPROACHES else None
     if not is_store(source):
-        form = laws.find(law) if law and law not in laws.APPROACHES else None
         if form is None and has_only_scores(path, reading):
             return Source(str(source), no_points(path, SCORES_ONLY), reading=reading, options=options)
         return Source(str(source), load_points(path, form, reading), reading=reading, options=options)
     store = as_snapshot(source)
     runs = runs_module.read_runs(store, reading.flops, reading.params)
     try:
-        points = load_points(store, options=reading, curves=True)
+        points = load_points(store, form if form and form.runs == SAES else None, reading, curves=True)
     except DataError as error:
         if not len(runs) or (runs["status"] == "done").any():
             raise

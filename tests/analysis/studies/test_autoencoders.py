@@ -10,9 +10,11 @@ import pytest
 
 from analysis.data.options import ReadOptions
 from analysis.data.record_cache import StoreSnapshot
+from analysis.data.rows.saes import SAES
+from analysis.data.runs import read_runs
 from analysis.errors import DataError
 from analysis.figures import registry, save
-from analysis.figures.options import SourceOptions
+from analysis.figures.options import FigureOptions, SourceOptions
 from analysis.figures.source import Source, load, source_of_study
 from analysis.fitting.options import FitOptions
 from analysis.report.pictures import draw_picture
@@ -115,6 +117,16 @@ def test_a_report_has_a_section_on_autoencoders_and_fits_models_alone(
     assert len(section.table.rows) == 3 and len(section.pictures) == 1
     known_store.build(tmp_path / "models", per_budget=2, rows=5)
     assert describe_autoencoders(load(tmp_path / "models", OPTIONS), []) is None
+
+
+def test_figures_of_a_law_show_the_autoencoders_of_the_chosen_model(store: StoreSnapshot) -> None:
+    with pytest.raises(DataError, match="choose with --where"):
+        load(store, law="sae-nk")
+    everything = read_runs(store, runs=SAES)
+    name = everything["model"].iloc[0]
+    source = load(store, OPTIONS, ReadOptions(where=f"model == '{name}'"), "sae-nk")
+    assert len(source.points) == (everything["model"] == name).sum()
+    assert save.draw("parity", source, FigureOptions("sae-nk")).axes
 
 
 def test_a_store_without_autoencoders_and_an_unevaluated_one_are_one_line(tmp_path: Path) -> None:
