@@ -256,7 +256,7 @@ def cell_texts(column: pd.Series) -> list[str]:
     """Returns the cells of a column as stripped text; missing values become empty text."""
     cells = column.to_numpy(object) if column.dtype == object or isinstance(column.dtype, pd.StringDtype) else column
     try:
-        return list(map(str.strip, cells))  # six times as fast, if every cell is text
+        return list(map(str.strip, cells))  # faster, if every cell is text
     except TypeError:
         pass
     return [cell.strip() if type(cell) is str else "" if _is_empty(cell) else str(cell).strip() for cell in cells]
