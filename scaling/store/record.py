@@ -43,7 +43,7 @@ from scaling.store.files import (
 )
 from scaling.store.lease import FileStorage
 from scaling.store.origin.anonymous import is_anonymous, public_record
-from scaling.store.sweep_files import read_placement, read_sweep
+from scaling.store.sweep_files import read_placement, read_sweep, sweep_paths
 from scaling.store.verification.agreement import FINISHED, curve_disagreement
 from scaling.store.verification.checksum import add_checksum
 from scaling.store.verification.record_file import RECORD_REMEDY, read_record, record_stamps, verified_config
@@ -270,7 +270,7 @@ class Store(RemoteHooks):
     def sweeps(self) -> dict[str, list[dict[str, Any]]]:
         """Returns the runs of every sweep with an intact file, as `sweep` does; other files are added to `damaged`."""
         runs = {}
-        for path in sorted(self.root.glob("sweeps/*.json")):
+        for path in sweep_paths(self.root):
             try:
                 runs[path.stem] = read_sweep(path)
             except DamagedFileError as error:

@@ -15,6 +15,7 @@ from scaling.store.verification.config_cache import run_config_from_dict
 
 SWEEP_REMEDY = "`python -m sweeps launch` of the sweep writes it again; or restore the file from a copy"
 RUN_ID = re.compile("[0-9a-f]{64}")
+TARGET = re.compile(r".+-target-[0-9.e+]+\.config\.json")  # config of a run that `sweeps forecast` trains
 PLANNED = ("N", "D", "C", "from")  # all or none of them
 FIELDS = {"run_id", "budget", "config", *PLANNED}
 SHOWN_FIELDS = 3  # of the unknown fields that an error names
@@ -48,6 +49,15 @@ def read_sweep(path: Path) -> list[dict[str, Any]]:
                 path, f"run {number}: {field} is missing or has a value of another type", SWEEP_REMEDY
             )
     return runs
+
+
+def sweep_paths(root: Path) -> list[Path]:
+    """Returns the files of the sweeps of a store, in order.
+
+    Args:
+        root: Folder of the store.
+    """
+    return sorted(path for path in root.glob("sweeps/*.json") if not TARGET.fullmatch(path.name))
 
 
 def check_planned(path: Path, entries: list[dict[str, Any]], configs: Mapping[str, RunConfig]) -> None:

@@ -15,6 +15,7 @@ from scaling.config.run import RunConfig, dumps, run_id
 from scaling.counting.counts import parameters, run_flops
 from scaling.store.files import DamagedFileError
 from scaling.store.record import Record, Store
+from sweeps.commands.forecast import target_path
 from sweeps.launching.launch import launch, write_sweep
 from sweeps.launching.options import LaunchOptions
 from sweeps.planning.plan import plan_sweep
@@ -137,6 +138,24 @@ def test_a_launch_never_writes_over_a_sweep_whose_configs_are_not_those_of_its_r
     write_sweep(store, "grid", plan)
     assert f"{path}: damaged: run 1: " in capsys.readouterr().err
     assert path.with_name("grid.json.damaged").read_bytes() == damaged and path.read_bytes() == before
+
+
+def test_a_field_of_a_newer_version_in_a_sweeps_file_is_kept(store: Store) -> None:
+    path = store.root / "sweeps" / "grid.json"
+    data = json.loads(path.read_text())
+    data["runs"][1]["later_field"] = 1
+    path.write_text(json.dumps(data))
+    content = path.read_bytes()
+    with pytest.raises(DamagedFileError, match=r"field runs\.1\.later_field is unknown: written by a newer version"):
+        launch_grid(store)
+    assert path.read_bytes() == content
+
+
+def test_the_config_of_a_forecast_is_no_damaged_sweep(store: Store) -> None:
+    config = next(store.records()).config
+    path = target_path(store, "grid", 5e13)
+    path.write_text(dumps(config))
+    assert set(store.sweeps()) == {"grid"} and not store.damaged
 
 
 def test_a_record_of_a_newer_version_is_named_as_such_and_never_overwritten(

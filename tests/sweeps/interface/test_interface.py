@@ -173,6 +173,16 @@ def test_a_lock_without_a_holder_is_no_launch(store) -> None:
     assert not sweep.is_launching()
 
 
+def test_a_lock_that_is_a_pipe_is_named_and_nothing_waits_for_its_writer(store) -> None:
+    path = store.root / "sweeps" / "grid.lock"
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(OSError, match=r"is no regular file: '.*grid.lock'"), launcher_lock(store, "grid"):
+        pass
+    with pytest.raises(OSError, match=r"is no regular file: '.*grid.lock'"):
+        sweeps.Sweep("grid", store.root).is_launching()
+
+
 def test_a_notebook_shows_one_table_that_is_redrawn(monkeypatch, tmp_path) -> None:
     shown: list[str] = []
 
